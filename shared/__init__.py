@@ -1,0 +1,1 @@
+"""The contract: words that both the queen and the hives use. Imports no sibling."""
