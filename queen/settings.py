@@ -75,12 +75,12 @@ class QueenSettings(Settings):
         if not (is_loopback(self.host) or self.tls_cert or self.insecure):
             raise ValueError(
                 f"RBEE_HOST={self.host} is reachable from other machines without TLS:"
-                " set RBEE_TLS_CERT and RBEE_TLS_KEY, or RBEE_INSECURE=1 to accept that tokens cross the network in the clear"
+                " set RBEE_TLS_CERT and RBEE_TLS_KEY, or RBEE_INSECURE=1 to accept tokens in the clear"
             )
         if not (is_loopback(self.broker_host) or self.redis_url or self.insecure):
             raise ValueError(
                 f"RBEE_BROKER_HOST={self.broker_host} is reachable from other machines"
-                " and the built-in broker has no TLS: use a tunnel, or set RBEE_REDIS_URL to a rediss:// server of yours,"
-                " or RBEE_INSECURE=1 to accept passwords in the clear"
+                " and the built-in broker has no TLS:"
+                " use a tunnel, or RBEE_REDIS_URL with a rediss:// server, or RBEE_INSECURE=1 to accept passwords in the clear"
             )
         return self

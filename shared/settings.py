@@ -1,9 +1,9 @@
 """Settings: what every program reads the same way, once, at its edge.
 
 A value comes from the first of these that has it: a flag, the environment, the file, the default. The file is
-TOML with lower-case names (`port = 7835` is `RBEE_PORT`). It is the one that `RBEE_CONFIG` names, else `rbee.toml`
-in the data folder, else `rbee.toml` in the current folder; files are never merged. An unknown name in the file or
-an unknown `RBEE_*` in the environment stops the start: a misspelt setting must not be ignored silently.
+TOML with lower-case names (`port = 7835` is `RBEE_PORT`). It is the one that `RBEE_CONFIG` names, else
+`rbee.toml` in the data folder, else `rbee.toml` in the current folder; files are never merged. An unknown name in
+the file or an unknown `RBEE_*` in the environment stops the start: a misspelt setting must not pass in silence.
 """
 
 import difflib
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
-        """Reads flags (None means not given), environment and file. Raises SettingsError, which names the variable."""
+        """Reads flags (None: not given), environment and file. Raises SettingsError naming the variable."""
         given = {name: value for name, value in flags.items() if value is not None}
         _refuse_unknown((name.upper() for name in os.environ if name.upper().startswith(PREFIX)), NAMES)
         try:
