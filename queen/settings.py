@@ -81,6 +81,7 @@ class QueenSettings(Settings):
             raise ValueError(
                 f"RBEE_BROKER_HOST={self.broker_host} is reachable from other machines"
                 " and the built-in broker has no TLS:"
-                " use a tunnel, or RBEE_REDIS_URL with a rediss:// server, or RBEE_INSECURE=1 to accept passwords in the clear"
+                " use a tunnel, or RBEE_REDIS_URL with a rediss:// server,"
+                " or RBEE_INSECURE=1 to accept passwords in the clear"
             )
         return self

@@ -30,7 +30,13 @@ def _model_id(value: str) -> str:
 
 
 ModelId = Annotated[str, AfterValidator(_model_id)]
-Revision = Annotated[str, Field(pattern=r"^(?!.*\.\.)[A-Za-z0-9][\w./-]{0,199}$")]
+def _revision(value: str) -> str:
+    if ".." in value or value.endswith(("/", ".lock")) or "//" in value:
+        raise ValueError("is not a branch, tag or commit")
+    return value
+
+
+Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,199}$"), AfterValidator(_revision)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 
 

@@ -1,0 +1,105 @@
+"""The fleet: who is in it, who is online, and what placement knows of each."""
+
+import time
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from queen.job_view import iso
+from queen.placement import Candidate
+from queen.rows import Hive, Job
+from shared.errors import NotFound
+from shared.states import JobState
+from shared.timing import OFFLINE_AFTER
+
+
+def get(session: Session, hive_id: str) -> Hive:
+    hive = session.get(Hive, hive_id)
+    if hive is None or hive.removed_at is not None:
+        raise NotFound("There is no such hive.", code="unknown_hive", hint="List the hives: rbee hive ls")
+    return hive
+
+
+def members(session: Session) -> list[Hive]:
+    return list(session.exec(select(Hive).where(col(Hive.removed_at).is_(None)).order_by(Hive.name, Hive.id)))
+
+
+def is_online(hive: Hive, now: float) -> bool:
+    return hive.last_seen is not None and now - hive.last_seen < OFFLINE_AFTER
+
+
+def hive_view(hive: Hive, now: float | None = None) -> dict[str, Any]:
+    """A hive as the API shows it. Bytes for disk and memory; `workers` are its running instances."""
+    facts = hive.facts
+    return {
+        "id": hive.id,
+        "name": hive.name,
+        "kind": hive.kind,
+        "platform": facts.get("platform"),
+        "arch": facts.get("arch"),
+        "hostname": facts.get("hostname"),
+        "version": facts.get("version"),
+        "capabilities": facts.get("capabilities", []),
+        "devices": facts.get("devices", []),
+        "disk": {"total": facts.get("disk_total"), "free": facts.get("disk_free")},
+        "memory": {"total": facts.get("memory_total"), "available": facts.get("memory_available")},
+        "cpu_count": facts.get("cpu_count"),
+        "labels": hive.labels,
+        "artifacts": hive.artifacts,
+        "workers": [],
+        "last_seen": iso(hive.last_seen),
+        "joined_at": iso(hive.joined_at),
+        "online": is_online(hive, now or time.time()),
+    }
+
+
+def candidates(session: Session, now: float) -> list[Candidate]:
+    """All members as placement sees them."""
+    reserved, load = _commitments(session)
+    return [_candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now) for hive in members(session)]
+
+
+def candidate(session: Session, hive: Hive, now: float, *, but_for: str | None = None) -> Candidate:
+    """One hive as placement sees it; `but_for` leaves that job out of what it has promised."""
+    reserved, load = _commitments(session, hive_id=hive.id, but_for=but_for)
+    return _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now)
+
+
+def _candidate(hive: Hive, reserved: int, load: int, now: float) -> Candidate:
+    def held(status: str) -> frozenset[str]:
+        return frozenset(f"{item['kind']}:{item['id']}" for item in hive.artifacts if item["status"] == status)
+
+    return Candidate(
+        id=hive.id,
+        name=hive.name,
+        kind=hive.kind,
+        online=is_online(hive, now),
+        protocol=hive.protocol,
+        operations=frozenset(hive.facts.get("operations", ())),
+        capabilities=frozenset(hive.facts.get("capabilities", ())),
+        disk_free=hive.facts.get("disk_free", 0),
+        reserved=reserved,
+        load=load,
+        artifacts=held("available"),
+        partials=held("downloading"),
+    )
+
+
+def _commitments(
+    session: Session, hive_id: str | None = None, but_for: str | None = None
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes still to be written, and jobs, by hive: of all that is running or placed."""
+    query = (
+        select(Job.hive_id, Job.size, Job.progress)
+        .where(col(Job.state).in_([JobState.QUEUED, JobState.RUNNING]), col(Job.is_parent).is_(False))
+        .where(col(Job.hive_id).is_not(None) if hive_id is None else col(Job.hive_id) == hive_id)
+        .where(col(Job.id) != (but_for or ""))
+    )
+    reserved: dict[str, int] = {}
+    load: dict[str, int] = {}
+    for owner, size, progress in session.exec(query):
+        assert owner is not None
+        done = progress["done"] if progress and progress.get("unit") == "bytes" else 0
+        reserved[owner] = reserved.get(owner, 0) + max((size or 0) - done, 0)
+        load[owner] = load.get(owner, 0) + 1
+    return reserved, load

@@ -1,0 +1,118 @@
+"""How a hive comes into the fleet, and how it is sent away: one-time tokens, its own token, its own broker user."""
+
+import json
+import time
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+
+from redis import Redis, RedisError
+from sqlmodel import col, select, update
+
+from queen import broker_acl, hives, jobs
+from queen.database import Database, Transaction
+from queen.principals import new_token, token_hash
+from queen.rows import Hive, Job, JoinToken
+from queen.tales import LiveHive
+from shared.errors import Unauthorized, Unavailable
+from shared.ids import new_hive_id
+from shared.protocol import JoinRequest
+from shared.states import FINAL
+
+TOKEN_LIFE = 3600
+"""Seconds that a join token may wait to be used."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a new hive is told once, and keeps."""
+
+    hive: Hive
+    token: str
+    broker_password: str
+
+
+def new_join_token(tx: Transaction, *, queen_url: str, certificate: str | None) -> tuple[JoinToken, str]:
+    """A one-time token. The text carries the queen's URL and its certificate's SHA-256, so that nothing else is needed."""
+    secret = new_token("join")
+    now = time.time()
+    row = JoinToken(id=f"join-{token_hash(secret)[:12]}", token_hash=token_hash(secret), created_at=now, expires_at=now + TOKEN_LIFE)
+    tx.session.add(row)
+    body = json.dumps({"url": queen_url, "fingerprint": certificate, "token": secret}, separators=(",", ":"))
+    return row, urlsafe_b64encode(body.encode()).decode().rstrip("=")
+
+
+def join(tx: Transaction, request: JoinRequest) -> Identity:
+    """Redeems the token. The broker user is made after COMMIT, by `allow_on_broker`."""
+    now = time.time()
+    identity = register(tx, request, kind="hive", now=now)
+    used = tx.session.execute(
+        update(JoinToken)
+        .where(
+            col(JoinToken.token_hash) == token_hash(request.token),
+            col(JoinToken.used_at).is_(None),
+            col(JoinToken.expires_at) > now,
+        )
+        .values(used_at=now, hive_id=identity.hive.id)
+    )
+    if used.rowcount != 1:  # type: ignore[attr-defined]
+        raise Unauthorized(
+            "This join token was used or is too old.", code="join_token", hint="Make a new one: rbee hive token"
+        )
+    return identity
+
+
+def register(tx: Transaction, request: JoinRequest, *, kind: str, now: float) -> Identity:
+    token, password = new_token("hive"), new_token("broker")
+    hive = Hive(
+        id=new_hive_id(),
+        name=request.name,
+        kind=kind,
+        token_hash=token_hash(token),
+        broker_password_hash=token_hash(password),
+        facts=request.facts.model_dump(mode="json"),
+        protocol=request.protocol,
+        labels={},
+        artifacts=[],
+        joined_at=now,
+    )
+    tx.session.add(hive)
+    tx.session.flush()
+    tx.tales.append(LiveHive(hive.id))
+    return Identity(hive, token, password)
+
+
+def allow_on_broker(redis: Redis, hive: Hive) -> None:
+    """Makes the hive's broker user. Raises Unavailable."""
+    try:
+        broker_acl.apply(redis, hive.id, hive.facts.get("capabilities", []), hive.broker_password_hash)
+    except RedisError as error:
+        raise Unavailable("The broker did not take the hive's user.", hint="Is the broker up? Then join again.") from error
+
+
+def allow_all_on_broker(database: Database, redis: Redis) -> None:
+    """After a start of the broker: every member's user, as the rows have it."""
+    with database.read() as session:
+        fleet = hives.members(session)
+    for hive in fleet:
+        allow_on_broker(redis, hive)
+
+
+def remove(tx: Transaction, hive_id: str) -> Hive:
+    """Sends a hive away; its jobs fail with that reason."""
+    hive = hives.get(tx.session, hive_id)
+    now = time.time()
+    hive.removed_at = now
+    error = {
+        "code": "hive_removed",
+        "message": f"{hive.name} was removed from the fleet.",
+        "hint": "Submit the job again for another hive.",
+    }
+    left = tx.session.exec(select(Job.id).where(Job.hive_id == hive.id, col(Job.state).not_in(FINAL)))
+    for job_id in list(left):
+        jobs.fail(tx, jobs.get(tx, job_id), error, now)
+    tx.tales.append(LiveHive(hive.id))
+    return hive
+
+
+def disallow_on_broker(redis: Redis, hive_id: str) -> None:
+    broker_acl.remove(redis, hive_id)

@@ -1,0 +1,133 @@
+"""What a hive and the queen say to each other over HTTP. Unknown fields are ignored, so that versions may differ by one."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from shared.operations import Lane
+from shared.plan import Plan
+from shared.states import Outcome
+
+ClaimId = Field(pattern=r"^claim-[0-9a-f]{24}$")
+BootId = Field(pattern=r"^boot-[0-9a-f]{16}$")
+
+
+class HiveFacts(BaseModel):
+    """What a hive is. Bytes for memory and disk; devices are `{id, kind, name, memory_total, memory_free, …}`."""
+
+    platform: str = Field(max_length=32)
+    arch: str = Field(max_length=32)
+    hostname: str = Field(default="", max_length=255)
+    capabilities: list[Literal["cuda", "metal", "cpu"]]
+    devices: list[dict[str, Any]] = Field(max_length=64)
+    cpu_count: int = Field(default=1, ge=1)
+    memory_total: int = Field(ge=0)
+    memory_available: int = Field(ge=0)
+    disk_total: int = Field(ge=0)
+    disk_free: int = Field(ge=0)
+    operations: list[str] = Field(default_factory=list, max_length=64)
+    lanes: dict[Lane, int] = Field(default_factory=dict)
+    version: str = Field(default="", max_length=64)
+
+
+class HiveSample(BaseModel):
+    """What changes between two heartbeats; `devices` maps a device id to its free bytes."""
+
+    memory_available: int = Field(ge=0)
+    disk_free: int = Field(ge=0)
+    devices: dict[str, int] = Field(default_factory=dict)
+
+
+class JoinRequest(BaseModel):
+    token: str = Field(max_length=512)
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[\w][\w .-]*$")
+    protocol: int
+    facts: HiveFacts
+
+
+class JoinAnswer(BaseModel):
+    """A hive's identity. `broker_url` holds its own broker user and password."""
+
+    id: str
+    name: str
+    kind: Literal["hive", "queen"]
+    token: str
+    broker_url: str
+
+
+class ClaimRequest(BaseModel):
+    """Either one job by name, or the free places of the hive's lanes."""
+
+    claim_id: str = ClaimId
+    boot_id: str = BootId
+    job_id: str | None = None
+    attempt: int | None = None
+    lanes: dict[Lane, int] | None = None
+
+
+class Grant(BaseModel):
+    """One claimed attempt, with all that it needs. `secrets` maps setting names to values."""
+
+    job_id: str
+    attempt: int
+    claim_id: str
+    operation: str
+    params: dict[str, Any]
+    plan: dict[str, Any] | None = None
+    lease: float
+    secrets: dict[str, str] = Field(default_factory=dict)
+
+
+class RunningAttempt(BaseModel):
+    """`seq` is the last one the hive has spoken."""
+
+    job_id: str
+    attempt: int
+    claim_id: str
+    seq: int = 0
+
+
+class Heartbeat(BaseModel):
+    """`previous_boot_id` is set on the first beat of a boot, and only there."""
+
+    protocol: int
+    boot_id: str = BootId
+    previous_boot_id: str | None = None
+    attempts: list[RunningAttempt] = Field(default_factory=list, max_length=256)
+    facts: HiveFacts | None = None
+    sample: HiveSample | None = None
+    artifacts: list[dict[str, Any]] | None = None
+    first: bool = False
+
+
+class AttemptRef(BaseModel):
+    job_id: str
+    attempt: int
+
+
+class HeartbeatAnswer(BaseModel):
+    """`recorded` maps a job to the last narrated seq that is a row; `work` says how many jobs wait, by lane."""
+
+    cancel: list[AttemptRef] = Field(default_factory=list)
+    pause: list[AttemptRef] = Field(default_factory=list)
+    lost: list[AttemptRef] = Field(default_factory=list)
+    recorded: dict[str, int] = Field(default_factory=dict)
+    work: dict[Lane, int] = Field(default_factory=dict)
+    facts_wanted: bool = False
+
+
+class PlanReport(BaseModel):
+    claim_id: str = ClaimId
+    plan: Plan
+    size: int | None = Field(default=None, ge=0)
+    """Bytes still to be written on this hive; None when the vendor does not say."""
+
+
+class OutcomeReport(BaseModel):
+    claim_id: str = ClaimId
+    outcome: Outcome
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    last_seq: int = Field(ge=0)
+    exclude: bool = False
+    """With `released`: this hive cannot do the job; do not place it here again."""
