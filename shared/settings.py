@@ -2,8 +2,8 @@
 
 A value comes from the first of these that has it: a flag, the environment, the file, the default. The file is
 TOML with lower-case names (`port = 7835` is `RBEE_PORT`). It is the one that `RBEE_CONFIG` names, else
-`rbee.toml` in the data folder, else `rbee.toml` in the current folder; files are never merged. An unknown name
-in the file or an unknown `RBEE_*` in the environment stops the start: a typing error must not pass in silence.
+`rbee.toml` in the data folder, else `rbee.toml` in the current folder; files are never merged. An unknown
+name in the file or an unknown `RBEE_*` in the environment stops the start: a slip must not pass in silence.
 """
 
 import difflib
