@@ -63,6 +63,11 @@ def config_path(settings: QueenSettings) -> Path:
     return broker_dir(settings) / "broker.conf"
 
 
+def log_path(settings: QueenSettings) -> Path:
+    """Begun anew with every start."""
+    return broker_dir(settings) / "broker.log"
+
+
 def broker_dir(settings: QueenSettings) -> Path:
     return settings.queen_dir / "broker"
 
@@ -72,6 +77,7 @@ def write_config(settings: QueenSettings) -> Path:
     folder = broker_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
+    log_path(settings).unlink(missing_ok=True)
     password = _remembered(folder / "password") or _write(folder / "password", secrets.token_urlsafe(32))
     port = settings.broker_port or _usable_port(settings.broker_host, _remembered(folder / "port"))
     _write(folder / "port", str(port))
@@ -91,7 +97,7 @@ def config_lines(settings: QueenSettings, port: int) -> list[str]:
         f"dir {_quoted(folder)}",
         f"aclfile {_quoted(folder / 'users.acl')}",
         f"pidfile {_quoted(folder / 'broker.pid')}",
-        'logfile ""',
+        f"logfile {_quoted(log_path(settings))}",
         "loglevel warning",
         "daemonize no",
         "databases 1",
