@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from hive.artifacts import ArtifactStatus
+from hive.download import clean_state
 from hive.durable import TEMPORARY, sync_folder, sync_tree
 from hive.model_entry import ModelEntry
 from hive.model_folder import (
@@ -32,6 +33,7 @@ from hive.model_folder import (
     METADATA,
     bytes_on_disk,
     checked,
+    keep_only,
     last_write,
     read_entry,
     remove,
@@ -149,10 +151,14 @@ class ModelCatalog:
         with self._lock:
             sync_tree(source)
             write_entry(source, entry)
-            self._swap_in(source)
+            clean_state(source / FILES)
+            keep_only(source / FILES, {file.path for file in entry.files})
+            replaced = self._swap_in(source)
             self._published[entry.id] = entry
             self._unpublished.pop(entry.id, None)
             self.version += 1
+        if replaced:
+            remove(replaced)
 
     def update(self, entry: ModelEntry) -> None:
         """Replaces the metadata of a published model. Raises NotFound, OSError."""
@@ -238,7 +244,8 @@ class ModelCatalog:
             self._unpublished[entry.id] = entry
             self.version += 1
 
-    def _swap_in(self, source: Path) -> None:
+    def _swap_in(self, source: Path) -> Path | None:
+        """Returns the folder of what was replaced, for the caller to remove."""
         target = self.models / source.name
         aside = self.models / f"{_OLD}{secrets.token_hex(8)}"
         replaces = target.is_dir()
@@ -247,8 +254,7 @@ class ModelCatalog:
         source.rename(target)
         sync_folder(self.models)
         sync_folder(self.partial)
-        if replaces:
-            remove(aside)
+        return aside if replaces else None
 
     def _throw_away(self, folder: Path) -> Path:
         trash = self.models / f"{_TRASH}{secrets.token_hex(8)}"
@@ -272,7 +278,10 @@ class ModelCatalog:
     def _finish_publishing(self) -> None:
         for model, entry in self._read_all(self.partial).items():
             if entry.status.state == "available":
-                self._swap_in(self.partial_folder(model))
+                clean_state(self.partial_folder(model) / FILES)
+                keep_only(self.partial_folder(model) / FILES, {file.path for file in entry.files})
+                if replaced := self._swap_in(self.partial_folder(model)):
+                    remove(replaced)
 
     def _read_all(self, parent: Path) -> dict[str, ModelEntry]:
         entries: dict[str, ModelEntry] = {}

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -54,6 +55,13 @@ def checked(entry: ModelEntry, files: Path) -> ModelEntry:
             error = f"{file.path} is missing or has another size; download the model again."
             return entry.model_copy(update={"status": ArtifactStatus.failed(error)})
     return entry
+
+
+def keep_only(folder: Path, paths: Collection[str]) -> None:
+    """Removes what an earlier plan left in `folder`, so that a model holds the files of its manifest only."""
+    for path in folder.rglob("*"):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in paths:
+            path.unlink()
 
 
 def bytes_on_disk(folder: Path) -> int:

@@ -1,5 +1,6 @@
 """Identifiers: how they are made, checked and turned into file names."""
 
+import hashlib
 import re
 import secrets
 import urllib.parse
@@ -12,6 +13,8 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 _HF = re.compile(r"(?:hf:)?(?P<repo>[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?::(?P<file>.{1,512}))?")
 
 MAX_MODEL_ID = 1024
+_MAX_FILE_NAME = 240
+"""Bytes; file systems take 255."""
 
 
 def new_job_id() -> str:
@@ -35,13 +38,14 @@ def safe_id(artifact_id: str) -> str:
     """A file name for an id; injective and case-exact: percent-encoding of all but unreserved characters (RFC 3986 §2.3).
 
     `org/repo:a.gguf` becomes `org%2Frepo%3Aa.gguf`. A leading dot is encoded too, so no id is hidden, `.` or `..`.
+    What would not fit a file name ends in the id's SHA-256 instead.
     """
     quoted = urllib.parse.quote(artifact_id, safe="")
-    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted
-
-
-def from_safe_id(name: str) -> str:
-    return urllib.parse.unquote(name)
+    if quoted.startswith("."):
+        quoted = f"%2E{quoted[1:]}"
+    if len(quoted) <= _MAX_FILE_NAME:
+        return quoted
+    return f"{quoted[:160]}~{hashlib.sha256(artifact_id.encode()).hexdigest()}"
 
 
 def model_id_problem(model: str) -> str | None:

@@ -1,6 +1,6 @@
 """One file behind a URL: `https://host/file.gguf`, and `http://` where the host is configured.
 
-Which hosts may be asked is the downloader's rule, for every hop alike. Size and validators are in its first answer.
+Which hosts may be asked is the downloader's rule, for every hop alike; the first answer tells the size.
 """
 
 import re
