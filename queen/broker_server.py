@@ -214,7 +214,7 @@ def _identify(path: Path) -> Server | None:
 def _usable_port(host: str, remembered: str | None) -> int:
     """The port from before, which hives know; another one only when it stays taken."""
     if remembered:
-        for _ in range(30):  # a broker that is just ending frees it within moments
+        for _ in range(10):  # a broker that is just ending frees it within moments
             if _is_free(host, int(remembered)):
                 return int(remembered)
             time.sleep(0.1)

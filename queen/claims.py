@@ -71,7 +71,9 @@ def _claim_oldest(tx: Transaction, hive: Hive, request: ClaimRequest, now: float
                 break
             if job.size is not None or candidate is None:
                 candidate = hives.candidate(tx.session, hive, now, but_for=job.id)
-            if not judge(wanted(job), candidate, ignore_online=True).fits or _resource_is_taken(tx, hive, job):
+            if not judge(wanted(job), candidate, ignore_online=True).fits or _resource_is_taken(
+                tx, hive, job
+            ):
                 continue
             if grant := _take(tx, hive, job, request, now):
                 free -= 1
@@ -94,7 +96,10 @@ def _resource_is_taken(tx: Transaction, hive: Hive, job: Job) -> bool:
     """Readers share a resource; a writer has it alone."""
     running = tx.session.exec(
         select(Job.writes).where(
-            Job.state == JobState.RUNNING, Job.hive_id == hive.id, Job.resource == job.resource, Job.id != job.id
+            Job.state == JobState.RUNNING,
+            Job.hive_id == hive.id,
+            Job.resource == job.resource,
+            Job.id != job.id,
         )
     )
     return any(job.writes or other_writes for other_writes in running)

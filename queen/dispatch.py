@@ -6,6 +6,7 @@ from sqlmodel import Session
 
 from queen import hives
 from queen.database import Transaction
+from queen.hives import bytes_done
 from queen.placement import Candidate, Decision, Wanted, place
 from queen.rows import Job
 from queen.tales import Ring
@@ -18,6 +19,7 @@ def wanted(job: Job) -> Wanted:
         operation=job.operation,
         resource=job.resource,
         size=job.size if job.writes else None,
+        done=bytes_done(job.progress),
         hive=job.target.get("hive"),
         capability=job.capability,
         excluded=job.excluded,
@@ -45,11 +47,21 @@ def send(tx: Transaction, job: Job, now: float, fleet: list[Candidate] | None = 
 def why(session: Session, job: Job, now: float) -> dict[str, Any]:
     """What decides about the job now: each hive, the filter that failed, and what would make it pass."""
     decision = decide(session, job, now)
-    return {"job_id": job.id, "state": job.state, "placed_on": job.hive_id, "note": job.note, **decision.as_dict()}
+    return {
+        "job_id": job.id,
+        "state": job.state,
+        "placed_on": job.hive_id,
+        "note": job.note,
+        **decision.as_dict(),
+    }
 
 
 def _why_it_waits(job: Job, decision: Decision) -> str:
     if target := job.target.get("hive"):
         verdict = next((verdict for verdict in decision.verdicts if verdict.hive_id == target), None)
-        return f"Waits for {verdict.name}: {verdict.reason}" if verdict else "Waits for a hive that left the fleet."
+        return (
+            f"Waits for {verdict.name}: {verdict.reason}"
+            if verdict
+            else "Waits for a hive that left the fleet."
+        )
     return f"Waits for a hive with {job.capability} that fits."

@@ -33,12 +33,23 @@ def append(tx: Transaction, new: list[NewEvent]) -> None:
     session = tx.session
     session.flush()
     last = session.scalars(
-        update(Counter).where(col(Counter.name) == COUNTER).values(value=Counter.value + len(new)).returning(col(Counter.value))
+        update(Counter)
+        .where(col(Counter.name) == COUNTER)
+        .values(value=Counter.value + len(new))
+        .returning(col(Counter.value))
     ).one()
     first = last - len(new) + 1
     rows = [
-        {"id": first + at, "job_id": event.job.id, "attempt": event.job.attempt, "seq": event.seq, "kind": event.kind,
-         "at": event.at, "text": event.text, "data": event.data}
+        {
+            "id": first + at,
+            "job_id": event.job.id,
+            "attempt": event.job.attempt,
+            "seq": event.seq,
+            "kind": event.kind,
+            "at": event.at,
+            "text": event.text,
+            "data": event.data,
+        }
         for at, event in enumerate(new)
     ]
     session.execute(insert(Event), rows)
@@ -67,7 +78,9 @@ def newest_id(session: Session) -> int:
     return session.exec(select(Counter.value).where(Counter.name == COUNTER)).one()
 
 
-def after(session: Session, last_id: int, *, jobs: list[str] | None, hive_id: str | None, limit: int) -> list[dict[str, Any]]:
+def after(
+    session: Session, last_id: int, *, jobs: list[str] | None, hive_id: str | None, limit: int
+) -> list[dict[str, Any]]:
     """Events above `last_id` in id order, of some jobs or of one hive, at most `limit`."""
     query = select(Event, Job).join(Job, col(Job.id) == col(Event.job_id)).where(col(Event.id) > last_id)
     if jobs is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlmodel import col, func, select
 
-from queen import jobs
+from queen import dispatch, jobs
 from queen.database import Database, Transaction
 from queen.rows import Hive, Job
 from queen.tales import LiveHive
@@ -88,7 +88,9 @@ class HeartbeatWriter:
                 beat.answer.set_result(answer)
 
 
-def _take(tx: Transaction, beat: _Beat, waiting: dict[tuple[str | None, str | None, str], int]) -> HeartbeatAnswer | RbeeError:
+def _take(
+    tx: Transaction, beat: _Beat, waiting: dict[tuple[str | None, str | None, str], int]
+) -> HeartbeatAnswer | RbeeError:
     now = time.time()
     hive = tx.session.get(Hive, beat.hive_id, with_for_update=True)
     if hive is None or hive.removed_at is not None:
@@ -119,7 +121,9 @@ def _boot(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> Conf
     hive.boot_id = heartbeat.boot_id
     for job in _running(tx, hive):
         if job.boot_id != heartbeat.boot_id:
-            jobs.lose(tx, jobs.get(tx, job.id), f"{hive.name} started again while it worked on it.", now)
+            lost = jobs.get(tx, job.id)
+            jobs.lose(tx, lost, f"{hive.name} started again while it worked on it.", now)
+            dispatch.send(tx, lost, now)
     return None
 
 
@@ -153,8 +157,10 @@ def _renew(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> Hea
         ref = AttemptRef(job_id=attempt.job_id, attempt=attempt.attempt)
         if job is None or job.attempt != attempt.attempt or job.claim_id != attempt.claim_id:
             ended = tx.session.get(Job, attempt.job_id)
-            still_told = ended is not None and ended.attempt == attempt.attempt and ended.claim_id == attempt.claim_id
-            if ended is not None and still_told and ended.state != JobState.QUEUED:
+            still_told = (
+                ended is not None and ended.attempt == attempt.attempt and ended.claim_id == attempt.claim_id
+            )
+            if ended is not None and still_told and not ended.ended and ended.state != JobState.QUEUED:
                 answer.recorded[attempt.job_id] = ended.last_seq
             else:
                 answer.lost.append(ref)

@@ -56,7 +56,9 @@ def hive_view(hive: Hive, now: float | None = None) -> dict[str, Any]:
 def candidates(session: Session, now: float) -> list[Candidate]:
     """All members as placement sees them."""
     reserved, load = _commitments(session)
-    return [_candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now) for hive in members(session)]
+    return [
+        _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now) for hive in members(session)
+    ]
 
 
 def candidate(session: Session, hive: Hive, now: float, *, but_for: str | None = None) -> Candidate:
@@ -65,9 +67,15 @@ def candidate(session: Session, hive: Hive, now: float, *, but_for: str | None =
     return _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now)
 
 
+def bytes_done(progress: dict[str, Any] | None) -> int:
+    return int(progress["done"]) if progress and progress.get("unit") == "bytes" else 0
+
+
 def _candidate(hive: Hive, reserved: int, load: int, now: float) -> Candidate:
     def held(status: str) -> frozenset[str]:
-        return frozenset(f"{item['kind']}:{item['id']}" for item in hive.artifacts if item["status"] == status)
+        return frozenset(
+            f"{item['kind']}:{item['id']}" for item in hive.artifacts if item["status"] == status
+        )
 
     return Candidate(
         id=hive.id,
@@ -99,7 +107,6 @@ def _commitments(
     load: dict[str, int] = {}
     for owner, size, progress in session.exec(query):
         assert owner is not None
-        done = progress["done"] if progress and progress.get("unit") == "bytes" else 0
-        reserved[owner] = reserved.get(owner, 0) + max((size or 0) - done, 0)
+        reserved[owner] = reserved.get(owner, 0) + max((size or 0) - bytes_done(progress), 0)
         load[owner] = load.get(owner, 0) + 1
     return reserved, load

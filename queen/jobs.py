@@ -39,7 +39,9 @@ def create(tx: Transaction, job: Job) -> Job:
     return job
 
 
-def claim(tx: Transaction, job: Job, *, hive_id: str, claim_id: str, boot_id: str, attempt: int, now: float) -> bool:
+def claim(
+    tx: Transaction, job: Job, *, hive_id: str, claim_id: str, boot_id: str, attempt: int, now: float
+) -> bool:
     """queued → running for one claimant; False when somebody was faster or a stop was asked for."""
     tx.session.flush()
     done = tx.session.execute(
@@ -123,7 +125,12 @@ def lose(tx: Transaction, job: Job, reason: str, now: float) -> None:
     asked_to_stop = job.cancel_requested_at is not None or job.pause_requested_at is not None
     if job.losses >= MAX_LOSSES and not asked_to_stop:
         message = f"The job was lost {job.losses} times; the last time: {reason}"
-        fail(tx, job, {"code": "lost", "message": message, "hint": "Look at the hive's log, then retry the job."}, now)
+        fail(
+            tx,
+            job,
+            {"code": "lost", "message": message, "hint": "Look at the hive's log, then retry the job."},
+            now,
+        )
     else:
         back_to_queue(tx, job, now, note=reason)
 
@@ -206,7 +213,12 @@ def _end_parent(tx: Transaction, parent: Job, now: float) -> None:
     failed, cancelled = states.count(JobState.FAILED), states.count(JobState.CANCELLED)
     if failed:
         message = f"{failed} of {len(states)} hives failed."
-        fail(tx, parent, {"code": "child_failed", "message": message, "hint": "Look at the jobs of the hives."}, now)
+        fail(
+            tx,
+            parent,
+            {"code": "child_failed", "message": message, "hint": "Look at the jobs of the hives."},
+            now,
+        )
     else:
         _end(tx, parent, JobState.CANCELLED if cancelled else JobState.COMPLETED, now)
 
@@ -234,5 +246,7 @@ def _set_state(job: Job, state: JobState, now: float) -> None:
 
 def _wrong_state(job: Job, wish: str) -> Conflict:
     return Conflict(
-        f"The job is {job.state} and cannot be {wish}.", code="wrong_state", details=[{"state": str(job.state)}]
+        f"The job is {job.state} and cannot be {wish}.",
+        code="wrong_state",
+        details=[{"state": str(job.state)}],
     )

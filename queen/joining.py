@@ -35,7 +35,12 @@ def new_join_token(tx: Transaction, *, queen_url: str, certificate: str | None) 
     """A one-time token. The text carries the queen's URL and its certificate's SHA-256, so that nothing else is needed."""
     secret = new_token("join")
     now = time.time()
-    row = JoinToken(id=f"join-{token_hash(secret)[:12]}", token_hash=token_hash(secret), created_at=now, expires_at=now + TOKEN_LIFE)
+    row = JoinToken(
+        id=f"join-{token_hash(secret)[:12]}",
+        token_hash=token_hash(secret),
+        created_at=now,
+        expires_at=now + TOKEN_LIFE,
+    )
     tx.session.add(row)
     body = json.dumps({"url": queen_url, "fingerprint": certificate, "token": secret}, separators=(",", ":"))
     return row, urlsafe_b64encode(body.encode()).decode().rstrip("=")
@@ -56,7 +61,9 @@ def join(tx: Transaction, request: JoinRequest) -> Identity:
     )
     if used.rowcount != 1:  # type: ignore[attr-defined]
         raise Unauthorized(
-            "This join token was used or is too old.", code="join_token", hint="Make a new one: rbee hive token"
+            "This join token was used or is too old.",
+            code="join_token",
+            hint="Make a new one: rbee hive token",
         )
     return identity
 
@@ -85,8 +92,11 @@ def allow_on_broker(redis: Redis, hive: Hive) -> None:
     """Makes the hive's broker user. Raises Unavailable."""
     try:
         broker_acl.apply(redis, hive.id, hive.facts.get("capabilities", []), hive.broker_password_hash)
+        broker_acl.save(redis)
     except RedisError as error:
-        raise Unavailable("The broker did not take the hive's user.", hint="Is the broker up? Then join again.") from error
+        raise Unavailable(
+            "The broker did not take the hive's user.", hint="Is the broker up? Then join again."
+        ) from error
 
 
 def allow_all_on_broker(database: Database, redis: Redis) -> None:

@@ -57,7 +57,12 @@ def from_row(event: dict[str, Any]) -> LiveEvent:
     if kind == events.JOB:
         payload = event["data"] or {}
     else:
-        payload = {"job_id": event["job_id"], "attempt": event["attempt"], "kind": kind, "at": iso(event["at"])}
+        payload = {
+            "job_id": event["job_id"],
+            "attempt": event["attempt"],
+            "kind": kind,
+            "at": iso(event["at"]),
+        }
         if event["seq"] is not None:
             payload["seq"] = event["seq"]
         if event["text"] is not None:

@@ -35,11 +35,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a job needs. `size` in bytes, None while unknown."""
+    """What a job needs. `size` in bytes, None while unknown; `done` of them lie where its pieces are."""
 
     operation: str
     resource: str
     size: int | None = None
+    done: int = 0
     hive: str | None = None
     capability: str | None = None
     excluded: dict[str, str] = field(default_factory=dict)
@@ -81,7 +82,9 @@ def place(wanted: Wanted, candidates: list[Candidate]) -> Decision:
 def judge(wanted: Wanted, hive: Candidate, *, ignore_online: bool = False) -> Verdict:
     """The first filter that `hive` fails, or its score."""
 
-    def no(name: str, reason: str, need: float | str | None = None, have: float | str | None = None) -> Verdict:
+    def no(
+        name: str, reason: str, need: float | str | None = None, have: float | str | None = None
+    ) -> Verdict:
         return Verdict(hive.id, hive.name, False, name, reason, need, have)
 
     if not hive.online and not ignore_online:
@@ -89,17 +92,29 @@ def judge(wanted: Wanted, hive: Candidate, *, ignore_online: bool = False) -> Ve
     if hive.kind != "hive":
         return no("kind", "It is the queen's own worker, not a machine for models.", "hive", hive.kind)
     if hive.protocol != PROTOCOL:
-        return no("protocol", "Its version of rbee speaks another protocol; update it.", PROTOCOL, hive.protocol)
+        return no(
+            "protocol", "Its version of rbee speaks another protocol; update it.", PROTOCOL, hive.protocol
+        )
     if wanted.operation not in hive.operations:
-        return no("operations", f"Its version of rbee does not know {wanted.operation}; update it.", wanted.operation)
+        return no(
+            "operations",
+            f"Its version of rbee does not know {wanted.operation}; update it.",
+            wanted.operation,
+        )
     if wanted.hive is not None and wanted.hive != hive.id:
         return no("target", "The job is meant for another hive.", wanted.hive, hive.id)
     if wanted.capability is not None and wanted.capability not in hive.capabilities:
-        return no("capability", f"It has no {wanted.capability}.", wanted.capability, ", ".join(sorted(hive.capabilities)))
+        return no(
+            "capability",
+            f"It has no {wanted.capability}.",
+            wanted.capability,
+            ", ".join(sorted(hive.capabilities)),
+        )
     if hive.id in wanted.excluded:
         return no("excluded", wanted.excluded[hive.id])
     if wanted.size is not None and wanted.resource not in hive.artifacts:
-        room, need = hive.disk_free - hive.reserved, int(wanted.size * DISK_FACTOR)
+        left = wanted.size - (wanted.done if wanted.resource in hive.partials else 0)
+        room, need = hive.disk_free - hive.reserved, int(left * DISK_FACTOR)
         if room < need:
             return no("disk", "It has not enough free disk.", need, max(room, 0))
     return Verdict(hive.id, hive.name, True, score=_score(wanted, hive))

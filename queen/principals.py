@@ -93,7 +93,9 @@ class Principals:
                 )
                 if used.rowcount != 1:  # type: ignore[attr-defined]
                     raise Unauthorized(
-                        "This login link was used or is too old.", code="login_link", hint="Make a new one: rbee login"
+                        "This login link was used or is too old.",
+                        code="login_link",
+                        hint="Make a new one: rbee login",
                     )
             return _new_session(tx, now)
 
@@ -119,13 +121,17 @@ class Principals:
         if hmac.compare_digest(key, self._admin_hash):
             return ADMIN
         with self._database.read() as session:
-            hive = session.exec(select(Hive).where(Hive.token_hash == key, col(Hive.removed_at).is_(None))).first()
+            hive = session.exec(
+                select(Hive).where(Hive.token_hash == key, col(Hive.removed_at).is_(None))
+            ).first()
             if hive is not None:
                 return Principal(f"hive:{hive.id}", frozenset({Scope.HIVE}), hive.id)
             row = session.exec(select(Key).where(Key.token_hash == key)).first()
             if row is not None:
                 return Principal(f"key:{row.id}", frozenset(Scope(scope) for scope in row.scopes.split()))
-        raise Unauthorized("The token is not known.", hint="Print a good one on the queen: rbee login --token")
+        raise Unauthorized(
+            "The token is not known.", hint="Print a good one on the queen: rbee login --token"
+        )
 
     def _find_session(self, key: str) -> Principal:
         with self._database.read() as session:
@@ -143,5 +149,7 @@ def new_login_token(tx: Transaction) -> str:
 
 def _new_session(tx: Transaction, now: float) -> str:
     token = new_token("session")
-    tx.session.add(BrowserSession(token_hash=token_hash(token), created_at=now, expires_at=now + SESSION_LIFE))
+    tx.session.add(
+        BrowserSession(token_hash=token_hash(token), created_at=now, expires_at=now + SESSION_LIFE)
+    )
     return token

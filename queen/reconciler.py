@@ -51,18 +51,26 @@ class Reconciler:
     def _grant_another_term(self, now: float) -> None:
         """After our own start or a gap in our loop: the queen's outage expires nothing."""
         with self._database.write() as tx:
-            for job in tx.session.exec(select(Job).where(Job.state == JobState.RUNNING, col(Job.is_parent).is_(False))):
+            for job in tx.session.exec(
+                select(Job).where(Job.state == JobState.RUNNING, col(Job.is_parent).is_(False))
+            ):
                 job.lease_expires_at = max(job.lease_expires_at or 0.0, now + LEASE)
 
     def _expire_leases(self, now: float) -> None:
         with self._database.read() as session:
             expired = session.exec(
-                select(Job.id).where(Job.state == JobState.RUNNING, col(Job.lease_expires_at) < now).limit(BATCH)
+                select(Job.id)
+                .where(Job.state == JobState.RUNNING, col(Job.lease_expires_at) < now)
+                .limit(BATCH)
             ).all()
         for job_id in expired:
             with self._database.write() as tx:
                 job = jobs.get(tx, job_id)
-                if job.state == JobState.RUNNING and job.lease_expires_at is not None and job.lease_expires_at < now:
+                if (
+                    job.state == JobState.RUNNING
+                    and job.lease_expires_at is not None
+                    and job.lease_expires_at < now
+                ):
                     hive = tx.session.get(Hive, job.hive_id)
                     name = hive.name if hive else "the hive"
                     jobs.lose(tx, job, f"{name} was not heard for {LEASE:.0f} s.", now)
@@ -73,7 +81,13 @@ class Reconciler:
         due = (
             select(Job.id)
             .where(Job.state == JobState.QUEUED, col(Job.is_parent).is_(False))
-            .where(or_(col(Job.rung_at).is_(None), col(Job.rung_at) < now - RING_AGAIN, _placed_on_the_absent(now)))
+            .where(
+                or_(
+                    col(Job.rung_at).is_(None),
+                    col(Job.rung_at) < now - RING_AGAIN,
+                    _placed_on_the_absent(now),
+                )
+            )
         )
         with self._database.read() as session:
             job_ids = session.exec(due.order_by(col(Job.created_at)).limit(BATCH)).all()
@@ -110,7 +124,9 @@ class Reconciler:
     def _forget(self, now: float) -> None:
         """Retention: by age, and by number of ended jobs."""
         with self._database.write() as tx:
-            tx.session.execute(delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < now - IDEMPOTENCY))
+            tx.session.execute(
+                delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < now - IDEMPOTENCY)
+            )
             tx.session.execute(delete(LoginToken).where(col(LoginToken.expires_at) < now))
             tx.session.execute(delete(JoinToken).where(col(JoinToken.expires_at) < now - 86400))
             tx.session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
@@ -134,6 +150,10 @@ def _delete(tx: Transaction, job_ids: list[str]) -> None:
 
 def _placed_on_the_absent(now: float):  # type: ignore[no-untyped-def]
     absent = select(Hive.id).where(
-        or_(col(Hive.last_seen).is_(None), col(Hive.last_seen) < now - OFFLINE_AFTER, col(Hive.removed_at).is_not(None))
+        or_(
+            col(Hive.last_seen).is_(None),
+            col(Hive.last_seen) < now - OFFLINE_AFTER,
+            col(Hive.removed_at).is_not(None),
+        )
     )
     return col(Job.capability).is_not(None) & col(Job.hive_id).in_(absent)

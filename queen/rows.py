@@ -182,7 +182,6 @@ class Key(SQLModel, table=True):
     fingerprint: str
     scopes: str
     created_at: float
-    last_used_at: float | None = None
 
 
 class Secret(SQLModel, table=True):

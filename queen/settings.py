@@ -60,6 +60,8 @@ class QueenSettings(Settings):
     """Given: no broker is started. `queen.broker_server.broker_url` is what programs connect to."""
     broker_host: str = Field(default="127.0.0.1", min_length=1)
     broker_port: Port = 0
+    queen_url: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+/?$")
+    """How browsers and hives reach this queen, where that is not the address it listens on."""
     catalog: str | None = None
     retention_days: float = Field(default=30, gt=0)
     retention_jobs: int = Field(default=100_000, ge=1)
@@ -67,6 +69,16 @@ class QueenSettings(Settings):
     @property
     def queen_dir(self) -> Path:
         return self.data_dir / "queen"
+
+    def secrets(self) -> dict[str, str]:
+        """Tokens that the environment gave, by their names; they reach a hive only inside a claim."""
+        given = {
+            "HF_TOKEN": self.hf_token,
+            "CIVITAI_API_TOKEN": self.civitai_api_token,
+            "RBEE_LICENSE_KEY": self.license_key,
+            "RBEE_TOKEN": self.token,
+        }
+        return {name: value.get_secret_value() for name, value in given.items() if value is not None}
 
     @model_validator(mode="after")
     def _safe_to_start(self) -> Self:

@@ -74,7 +74,12 @@ class Streams(ServerSentEventsBlueprint):
             job = session.get(Job, job_id)
             if job is None:
                 raise NotFound("There is no such job.", hint="List the jobs: rbee job ls")
-            if last_id is not None and job.state in FINAL and job.ended and last_id >= _end_id(session, job_id):
+            if (
+                last_id is not None
+                and job.state in FINAL
+                and job.ended
+                and last_id >= _end_id(session, job_id)
+            ):
                 return Response(status=204)
             newest = events.newest_id(session)
         return self._response(self._job_frames(job_id, last_id, newest, renderer))
@@ -90,7 +95,9 @@ class Streams(ServerSentEventsBlueprint):
         response.call_on_close(getattr(frames, "close", lambda: None))
         return response
 
-    def _job_frames(self, job_id: str, last_id: int | None, newest: int, renderer: Renderer) -> Iterator[bytes]:
+    def _job_frames(
+        self, job_id: str, last_id: int | None, newest: int, renderer: Renderer
+    ) -> Iterator[bytes]:
         yield f"retry: {RETRY_MS}\n\n".encode()
         with self._hub.subscribe(Topic(jobs=frozenset({job_id}))) as subscription:
             if last_id is not None and last_id > newest:
@@ -102,7 +109,9 @@ class Streams(ServerSentEventsBlueprint):
             position = last_id or 0
             for event in self._replay(position, list(family), None):
                 position = event.id or position
-                if event.type == "end" and not (final and event.job_id == job_id and self._is_last_end(event, job_id)):
+                if event.type == "end" and not (
+                    final and event.job_id == job_id and self._is_last_end(event, job_id)
+                ):
                     continue
                 if rendered := renderer(event):
                     yield rendered
@@ -155,7 +164,9 @@ class Streams(ServerSentEventsBlueprint):
                 query = select(Job).where(col(Job.id).in_(topic.jobs))
             if topic.hive:
                 query = query.where(Job.hive_id == topic.hive)
-            snapshots = [_snapshot(job) for job in session.exec(query.order_by(col(Job.created_at)).limit(MAX_REPLAY))]
+            snapshots = [
+                _snapshot(job) for job in session.exec(query.order_by(col(Job.created_at)).limit(MAX_REPLAY))
+            ]
         yield f"id: {newest}\n: snapshot\n\n".encode()
         for snapshot in snapshots:
             if rendered := renderer(snapshot):
@@ -207,5 +218,8 @@ def _last_event_id() -> int | None:
     if not given:
         return None
     if not given.isascii() or not given.isdecimal() or len(given) > 18:
-        raise InvalidRequest("The last event id is not one of ours.", details=[{"field": "last_event_id", "message": "must be a number"}])
+        raise InvalidRequest(
+            "The last event id is not one of ours.",
+            details=[{"field": "last_event_id", "message": "must be a number"}],
+        )
     return int(given)

@@ -45,7 +45,9 @@ class Submission:
 def parse(body: object) -> Submission:
     """Checks a request body; all field errors come at once, and the bad value is never repeated."""
     if not isinstance(body, dict):
-        raise InvalidRequest("The body must be a JSON object.", hint='Like {"operation": "model_download", …}')
+        raise InvalidRequest(
+            "The body must be a JSON object.", hint='Like {"operation": "model_download", …}'
+        )
     name = body.get("operation")
     operation = OPERATIONS.get(name) if isinstance(name, str) else None
     if operation is None:
@@ -55,7 +57,9 @@ def parse(body: object) -> Submission:
             details=[{"field": "operation", "message": "must be one of " + ", ".join(OPERATIONS)}],
         )
     details: list[dict[str, Any]] = []
-    params = _check(operation.params, {k: v for k, v in body.items() if k not in {"operation", "target"}}, "", details)
+    params = _check(
+        operation.params, {k: v for k, v in body.items() if k not in {"operation", "target"}}, "", details
+    )
     target = _check(Target, body.get("target"), "target", details)
     if target is not None:
         details.extend(_target_problems(target))
@@ -64,7 +68,9 @@ def parse(body: object) -> Submission:
     return Submission(operation, params, target)
 
 
-def submit(tx: Transaction, submission: Submission, *, principal: str, idempotency_key: str | None = None) -> Job:
+def submit(
+    tx: Transaction, submission: Submission, *, principal: str, idempotency_key: str | None = None
+) -> Job:
     """Inserts the job, or answers with the one that already does the same."""
     now = time.time()
     if idempotency_key and (known := _known(tx, principal, idempotency_key, submission)):
@@ -73,7 +79,11 @@ def submit(tx: Transaction, submission: Submission, *, principal: str, idempoten
     if idempotency_key:
         tx.session.merge(
             IdempotencyKey(
-                principal=principal, key=idempotency_key, body_hash=submission.body_hash, job_id=job.id, created_at=now
+                principal=principal,
+                key=idempotency_key,
+                body_hash=submission.body_hash,
+                job_id=job.id,
+                created_at=now,
             )
         )
     return job
@@ -145,7 +155,9 @@ def _same_active(tx: Transaction, submission: Submission) -> Job | None:
             col(Job.parent_id).is_(None),
         )
     )
-    return next((job for job in active if job.params == submission.params and job.target == submission.target), None)
+    return next(
+        (job for job in active if job.params == submission.params and job.target == submission.target), None
+    )
 
 
 def _known(tx: Transaction, principal: str, key: str, submission: Submission) -> Job | None:
@@ -154,7 +166,9 @@ def _known(tx: Transaction, principal: str, key: str, submission: Submission) ->
         return None
     if row.body_hash != submission.body_hash:
         raise Unprocessable(
-            "This Idempotency-Key was used with another body.", code="idempotency_mismatch", hint="Use a new key."
+            "This Idempotency-Key was used with another body.",
+            code="idempotency_mismatch",
+            hint="Use a new key.",
         )
     return tx.session.get(Job, row.job_id)
 
@@ -185,5 +199,3 @@ def _target_problems(target: dict[str, Any]) -> list[dict[str, str]]:
     if "ssh" in target:
         return [{"field": "target.ssh", "message": "is not a target of this operation"}]
     return []
-
-

@@ -25,10 +25,18 @@ class Vault:
 
     def put(self, tx: Transaction, name: str, value: str) -> None:
         if name not in NAMES:
-            raise InvalidRequest("There is no such secret.", details=[{"field": "name", "message": "must be one of " + ", ".join(NAMES)}])
+            raise InvalidRequest(
+                "There is no such secret.",
+                details=[{"field": "name", "message": "must be one of " + ", ".join(NAMES)}],
+            )
         if not value or len(value) > MAX_LENGTH or not value.isprintable() or " " in value:
-            raise InvalidRequest("The value cannot be a token.", details=[{"field": "value", "message": "must be one printable word"}])
-        tx.session.merge(Secret(name=name, ciphertext=self._fernet.encrypt(value.encode()), updated_at=time.time()))
+            raise InvalidRequest(
+                "The value cannot be a token.",
+                details=[{"field": "value", "message": "must be one printable word"}],
+            )
+        tx.session.merge(
+            Secret(name=name, ciphertext=self._fernet.encrypt(value.encode()), updated_at=time.time())
+        )
 
     def remove(self, tx: Transaction, name: str) -> bool:
         row = tx.session.get(Secret, name)
@@ -63,7 +71,9 @@ class Vault:
         try:
             return self._fernet.decrypt(row.ciphertext).decode()
         except InvalidToken as error:
-            raise RbeeError("A stored secret cannot be read with this key file.", hint=f"Set {name} again.") from error
+            raise RbeeError(
+                "A stored secret cannot be read with this key file.", hint=f"Set {name} again."
+            ) from error
 
 
 def _key(path: Path) -> bytes:

@@ -30,6 +30,8 @@ def _model_id(value: str) -> str:
 
 
 ModelId = Annotated[str, AfterValidator(_model_id)]
+
+
 def _revision(value: str) -> str:
     if ".." in value or value.endswith(("/", ".lock")) or "//" in value:
         raise ValueError("is not a branch, tag or commit")

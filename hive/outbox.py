@@ -1,0 +1,85 @@
+"""Outcomes that the queen has not acknowledged yet: fsynced files, delivered until she has taken each."""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hive.queen_client import QueenClient
+from shared.errors import RbeeError, Unavailable
+from shared.protocol import OutcomeReport
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
+"""Seconds between two tries at a queen that does not answer."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """One outcome. `settled` is called once, when the queen has taken or refused it."""
+
+    job_id: str
+    attempt: int
+    report: OutcomeReport
+
+
+class Outbox:
+    def __init__(self, folder: Path, queen: QueenClient) -> None:
+        self._folder = folder
+        self._queen = queen
+        self._closing = threading.Event()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def deliver(self, due: Due, settled: Callable[[], None] = lambda: None) -> None:
+        """Makes the outcome durable, then repeats it until it is acknowledged; returns early when the hive ends."""
+        path = self._write(due)
+        wait = FIRST_WAIT
+        while not self._try(due):
+            if self._closing.wait(wait):
+                return
+            wait = min(wait * 2, LONGEST_WAIT)
+        path.unlink(missing_ok=True)
+        settled()
+
+    def left_over(self) -> list[Due]:
+        """What an earlier process could not deliver, oldest first."""
+        return [
+            _read(path) for path in sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        ]
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def _try(self, due: Due) -> bool:
+        try:
+            self._queen.finish(due.job_id, due.attempt, due.report)
+        except Unavailable:
+            return False
+        except RbeeError as error:
+            log.info("action=outcome_refused job=%s code=%s", due.job_id, error.code)
+        return True
+
+    def _write(self, due: Due) -> Path:
+        path = self._folder / f"{due.job_id}.{due.attempt}.json"
+        body = {"job_id": due.job_id, "attempt": due.attempt, "report": due.report.model_dump(mode="json")}
+        temporary = path.with_suffix(".new")
+        with temporary.open("w") as file:
+            json.dump(body, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return path
+
+
+def _read(path: Path) -> Due:
+    body = json.loads(path.read_text())
+    return Due(body["job_id"], body["attempt"], OutcomeReport.model_validate(body["report"]))

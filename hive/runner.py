@@ -1,0 +1,241 @@
+"""Runs attempts: claims them, hands them to their domain function, narrates, reports the outcome.
+
+A ring (a Celery message) or the heartbeat's word that work waits leads here; the claim decides. Every attempt is known to `attempts`,
+so that the heartbeat renews its lease and a cancel finds it.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hive.lanes import Lanes
+from hive.narrator import Narration, Narrator
+from hive.operations import Narrated
+from hive.outbox import Due, Outbox
+from hive.queen_client import QueenClient
+from hive.release import ReleaseJob
+from hive.stop import Reason, Stop, Stopped
+from shared.errors import JobFailed, RbeeError, Unavailable
+from shared.ids import new_claim_id
+from shared.narration import Line
+from shared.operations import OPERATIONS as TABLE
+from shared.operations import Lane
+from shared.protocol import ClaimRequest, Grant, OutcomeReport, RunningAttempt
+from shared.redaction import Redactor
+from shared.states import Outcome
+
+log = logging.getLogger(__name__)
+
+Perform = Callable[[Grant, Stop], Narrated]
+"""Makes the domain function's generator for a grant; see `hive/workshop.py`."""
+
+_OUTCOME_OF = {
+    Reason.CANCEL: Outcome.CANCELLED,
+    Reason.PAUSE: Outcome.PAUSED,
+    Reason.SHUTDOWN: Outcome.RELEASED,
+}
+
+
+@dataclass
+class Attempt:
+    """One claimed attempt, until the queen has its outcome and all its lines."""
+
+    grant: Grant
+    narration: Narration
+    stop: Stop = field(default_factory=Stop)
+    running: bool = True
+
+
+class Runner:
+    def __init__(
+        self,
+        queen: QueenClient,
+        narrator: Narrator,
+        outbox: Outbox,
+        perform: Perform,
+        *,
+        boot_id: str,
+        lanes: Lanes,
+    ) -> None:
+        self._queen = queen
+        self._narrator = narrator
+        self._outbox = outbox
+        self._perform = perform
+        self._boot_id = boot_id
+        self._lanes = lanes
+        self._lock = threading.Lock()
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._threads: set[threading.Thread] = set()
+        self._ending = False
+
+    def ring(self, operation: str, job_id: str, attempt: int) -> None:
+        """Claims one job by name and works on it in this thread; silently nothing when its lane is full or it is gone."""
+        lane = TABLE[operation].lane
+        if self._ending or not self._lanes.take(lane):
+            return
+        request = ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, job_id=job_id, attempt=attempt)
+        grants = self._claim(request)
+        if not grants:
+            self._lanes.give_back(lane)
+            return
+        self._work_through(lane, grants[0])
+
+    def look_for_work(self, waiting: dict[Lane, int]) -> None:
+        """Asks for as many jobs as wait and have room; works on them in threads of their own."""
+        for lane, count in waiting.items():
+            self._start(lane, self._pull(lane, count))
+
+    def attempts(self) -> list[RunningAttempt]:
+        """What the heartbeat says we hold."""
+        with self._lock:
+            held = list(self._attempts.values())
+        return [
+            RunningAttempt(
+                job_id=one.grant.job_id,
+                attempt=one.grant.attempt,
+                claim_id=one.grant.claim_id,
+                seq=one.narration.seq,
+            )
+            for one in held
+        ]
+
+    def stop(self, job_id: str, attempt: int, reason: Reason) -> None:
+        with self._lock:
+            held = self._attempts.get((job_id, attempt))
+        if held is not None:
+            held.stop.set(reason)
+            if reason is Reason.LOST and not held.running:
+                self._forget(held)
+
+    def recorded(self, job_id: str, seq: int) -> None:
+        """The queen has the lines of a job up to `seq`."""
+        with self._lock:
+            held = [one for one in self._attempts.values() if one.grant.job_id == job_id]
+        for one in held:
+            one.narration.take_recorded(seq)
+            if not one.running and seq >= one.narration.seq:
+                self._forget(one)
+
+    def end(self, within: float) -> None:
+        """Checkpoints and hands back what runs; returns when all is reported, or after `within` seconds."""
+        self._ending = True
+        with self._lock:
+            held = list(self._attempts.values())
+            threads = list(self._threads)
+        for one in held:
+            one.stop.set(Reason.SHUTDOWN)
+        for thread in threads:
+            thread.join(timeout=within)
+        self._outbox.close()
+
+    def _pull(self, lane: Lane, count: int) -> list[Grant]:
+        """Takes places, asks for that many jobs, and gives back the places that got none."""
+        taken = 0 if self._ending else self._lanes.take(lane, count)
+        if not taken:
+            return []
+        request = ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, lanes={lane: taken})
+        grants = self._claim(request)
+        self._lanes.give_back(lane, taken - len(grants))
+        return grants
+
+    def _start(self, lane: Lane, grants: list[Grant]) -> None:
+        for grant in grants:
+            name = f"job-{grant.job_id[-8:]}"
+            threading.Thread(target=self._work_through, args=(lane, grant), name=name, daemon=True).start()
+
+    def _claim(self, request: ClaimRequest) -> list[Grant]:
+        for _ in range(2):
+            try:
+                return self._queen.claim(request)
+            except Unavailable as error:
+                log.warning("action=claim error=%s", error.message)
+            except RbeeError as error:
+                log.debug("action=claim refused=%s", error.code)
+                return []
+        return []
+
+    def _work_through(self, lane: Lane, grant: Grant) -> None:
+        """Works on one job, then on what waits in the same lane, until nothing does; holds one place meanwhile."""
+        with self._lock:
+            self._threads.add(threading.current_thread())
+        try:
+            following: list[Grant] = [grant]
+            while following:
+                self._work(following[0])
+                following = [] if self._ending else self._next(lane)
+        finally:
+            self._lanes.give_back(lane)
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _next(self, lane: Lane) -> list[Grant]:
+        request = ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, lanes={lane: 1})
+        return self._claim(request)
+
+    def _work(self, grant: Grant) -> None:
+        narration = self._narrator.open(grant.job_id, grant.attempt, Redactor(grant.secrets.values()))
+        attempt = Attempt(grant, narration)
+        with self._lock:
+            self._attempts[grant.job_id, grant.attempt] = attempt
+        if self._ending:
+            attempt.stop.set(Reason.SHUTDOWN)
+        report = self._carry_out(attempt)
+        if report is None:
+            self._forget(attempt)
+            return
+        narration.flush()
+        narration.spool.sync()
+        due = Due(grant.job_id, grant.attempt, report)
+        self._outbox.deliver(due)
+        attempt.running = False
+
+    def _carry_out(self, attempt: Attempt) -> OutcomeReport | None:
+        """The domain function, driven to its end; None when the attempt was lost to somebody else."""
+        grant, narration = attempt.grant, attempt.narration
+        try:
+            result = self._drive(self._perform(grant, attempt.stop), narration)
+            return self._report(attempt, Outcome.COMPLETED, result=result)
+        except Stopped as stopped:
+            if stopped.reason is Reason.LOST:
+                return None
+            return self._report(attempt, _OUTCOME_OF[stopped.reason])
+        except ReleaseJob as release:
+            narration.say(Line(release.message))
+            return self._report(attempt, Outcome.RELEASED, error=release.as_dict(), exclude=True)
+        except RbeeError as error:
+            narration.say(Line(_last_line(error)))
+            return self._report(attempt, Outcome.FAILED, error=error.as_dict())
+        except Exception:
+            log.exception("action=work job=%s", grant.job_id)
+            error = JobFailed(
+                "The hive met an error it does not know.", code="internal", hint="The hive's log says more."
+            )
+            narration.say(Line(_last_line(error)))
+            return self._report(attempt, Outcome.FAILED, error=error.as_dict())
+
+    @staticmethod
+    def _drive(work: Narrated, narration: Narration) -> dict:  # type: ignore[type-arg]
+        while True:
+            try:
+                narration.say(next(work))
+            except StopIteration as done:
+                return done.value or {}
+
+    @staticmethod
+    def _report(attempt: Attempt, outcome: Outcome, **more: object) -> OutcomeReport:
+        return OutcomeReport(
+            claim_id=attempt.grant.claim_id,
+            outcome=outcome,
+            last_seq=attempt.narration.seq,
+            **more,  # type: ignore[arg-type]
+        )
+
+    def _forget(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._attempts.pop((attempt.grant.job_id, attempt.grant.attempt), None)
+        attempt.narration.spool.remove()
+
+
+def _last_line(error: RbeeError) -> str:
+    return f"{error.message} {error.hint}" if error.hint else error.message

@@ -1,0 +1,1 @@
+"""The HTTP API. A view parses, makes one domain call, and renders."""

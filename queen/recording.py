@@ -1,0 +1,221 @@
+"""The recorder: narration streams → rows and cursors in one commit → the live channel. Exactly one runs at a time.
+
+It accepts only seq = last + 1 of the attempt that the stream's hive claimed: repeats, strangers and gaps leave no row; what a
+broker lost comes again from the hive's spool.
+"""
+
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis import Redis
+from sqlalchemy import update
+from sqlmodel import col, select
+
+from queen import events, jobs
+from queen.database import Database, Transaction
+from queen.events import NewEvent
+from queen.rows import Cursor, Hive, Job
+from queen.tales import LiveProgress
+from shared.narration import MAX_TEXT, SEQUENCED, WIRE_VERSION, Kind
+from shared.redaction import redact
+from shared.routing import narration_stream
+from shared.states import JobState
+
+log = logging.getLogger(__name__)
+
+BLOCK = 1.0
+"""Seconds one read waits; also how soon a new hive's stream is read."""
+COUNT = 1000
+"""Entries of one stream in one batch."""
+PROGRESS_TO_ROW = 1.0
+"""Seconds between two writes of one job's progress into its row; the live channel has every one."""
+MAX_EVENT = 64 * 1024
+"""Bytes of one event; larger ones are dropped."""
+
+
+class SteppedDown(RuntimeError):
+    """Somebody else moved a cursor: this recorder is not the only one, and ends."""
+
+
+@dataclass
+class _Batch:
+    """What was read from one hive's stream."""
+
+    hive_id: str
+    from_id: str
+    to_id: str
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Recorder:
+    def __init__(self, database: Database, redis: Redis) -> None:
+        self._database = database
+        self._redis = redis
+        self._cursors: dict[str, str] = {}
+        self._progress_written: dict[str, float] = {}
+
+    @property
+    def has_streams(self) -> bool:
+        return bool(self._cursors)
+
+    def load_cursors(self) -> None:
+        """Reads where to go on; for new hives from the beginning of their stream. Call again when the fleet changes."""
+        with self._database.read() as session:
+            known = {row.hive_id: row.stream_id for row in session.exec(select(Cursor))}
+            hive_ids = list(session.exec(select(Hive.id).where(col(Hive.removed_at).is_(None))))
+        missing = [hive_id for hive_id in hive_ids if hive_id not in known]
+        if missing:
+            with self._database.write() as tx:
+                for hive_id in missing:
+                    tx.session.merge(Cursor(hive_id=hive_id))
+        self._cursors = {hive_id: known.get(hive_id, "0-0") for hive_id in hive_ids}
+
+    def rewind_lost_streams(self) -> None:
+        """A broker that was emptied may number its entries from below the cursor: then read from the beginning."""
+        for hive_id, cursor in self._cursors.items():
+            newest = self._redis.xrevrange(narration_stream(hive_id), count=1)
+            if newest and _key(newest[0][0].decode()) < _key(cursor):
+                log.warning("action=rewind hive=%s", hive_id)
+                with self._database.write() as tx:
+                    self._move_cursor(tx, hive_id, cursor, "0-0")
+                self._cursors[hive_id] = "0-0"
+
+    def step(self, block: float = BLOCK) -> int:
+        """Reads once, records what came and returns how many entries that were. Raises SteppedDown, RedisError."""
+        if not self._cursors:
+            return 0
+        streams = {narration_stream(hive_id): cursor for hive_id, cursor in self._cursors.items()}
+        read = self._redis.xread(streams, count=COUNT, block=max(int(block * 1000), 1))
+        if not read:
+            return 0
+        batches = [self._batch(name.decode(), entries) for name, entries in _pairs(read)]
+        self.record(batches)
+        for batch in batches:
+            self._redis.xtrim(narration_stream(batch.hive_id), minid=batch.to_id, approximate=True)
+        return sum(len(batch.entries) for batch in batches)
+
+    def record(self, batches: list[_Batch]) -> None:
+        """Rows and cursors in one commit."""
+        now = time.time()
+        with self._database.write() as tx:
+            for batch in batches:
+                self._move_cursor(tx, batch.hive_id, batch.from_id, batch.to_id)
+                self._record_batch(tx, batch, now)
+        for batch in batches:
+            self._cursors[batch.hive_id] = batch.to_id
+
+    def _batch(self, stream: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> _Batch:
+        hive_id = stream.rpartition(":")[2]
+        parsed = [event for _, fields in entries if (event := _parse(fields.get(b"e", b""))) is not None]
+        return _Batch(hive_id, self._cursors[hive_id], entries[-1][0].decode(), parsed)
+
+    @staticmethod
+    def _move_cursor(tx: Transaction, hive_id: str, from_id: str, to_id: str) -> None:
+        moved = tx.session.execute(
+            update(Cursor)
+            .where(col(Cursor.hive_id) == hive_id, col(Cursor.stream_id) == from_id)
+            .values(stream_id=to_id)
+        )
+        if moved.rowcount != 1:  # type: ignore[attr-defined]
+            raise SteppedDown(f"the cursor of {hive_id} was moved by another recorder")
+
+    def _record_batch(self, tx: Transaction, batch: _Batch, now: float) -> None:
+        by_job: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for entry in batch.entries:
+            by_job[entry["job_id"]].append(entry)
+        rows: list[NewEvent] = []
+        touched: list[Job] = []
+        for job_id, entries in by_job.items():
+            job = tx.session.get(Job, job_id, with_for_update=True)
+            if job is None or job.hive_id != batch.hive_id:
+                continue
+            accepted = list(_accept(job, entries))
+            rows.extend(accepted)
+            self._take_progress(tx, job, entries, now)
+            if accepted:
+                touched.append(job)
+        events.append(tx, rows)
+        for job in touched:
+            jobs.end_if_told(tx, job, now)
+
+    def _take_progress(self, tx: Transaction, job: Job, entries: list[dict[str, Any]], now: float) -> None:
+        said = [e for e in entries if e["kind"] == Kind.PROGRESS and e["attempt"] == job.attempt]
+        if not said or job.state != JobState.RUNNING:
+            return
+        progress = said[-1]["progress"]
+        tx.tales.append(
+            LiveProgress(
+                {
+                    "job_id": job.id,
+                    "parent_id": job.parent_id,
+                    "hive_id": job.hive_id,
+                    "attempt": job.attempt,
+                    "at": said[-1]["at"],
+                    "progress": progress,
+                }
+            )
+        )
+        complete = progress.get("done") == progress.get("total")
+        if complete or now - self._progress_written.get(job.id, 0.0) >= PROGRESS_TO_ROW:
+            job.progress, job.updated_at = progress, now
+            self._progress_written[job.id] = now
+            if len(self._progress_written) > 10_000:
+                self._progress_written.clear()
+
+
+def _accept(job: Job, entries: Iterable[dict[str, Any]]) -> Iterable[NewEvent]:
+    for entry in entries:
+        if (
+            entry["kind"] not in SEQUENCED
+            or entry["attempt"] != job.attempt
+            or entry.get("seq") != job.last_seq + 1
+        ):
+            continue
+        if job.state == JobState.QUEUED or job.ended:
+            continue
+        job.last_seq += 1
+        yield NewEvent(job, entry["kind"], entry["at"], entry["seq"], entry.get("text"), entry.get("data"))
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    """One event of a hive, checked: a hive is trusted with its own jobs, not with our memory or our types."""
+    if len(raw) > MAX_EVENT:
+        return None
+    try:
+        event = json.loads(raw)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or event.get("v") != WIRE_VERSION or event.get("kind") not in set(Kind):
+        return None
+    if not isinstance(event.get("job_id"), str) or not isinstance(event.get("attempt"), int):
+        return None
+    if not isinstance(event.get("at"), int | float):
+        return None
+    if event["kind"] == Kind.PROGRESS:
+        return event if isinstance(event.get("progress"), dict) else None
+    if not isinstance(event.get("seq"), int):
+        return None
+    text = event.get("text")
+    if isinstance(text, str):
+        event["text"] = redact(text[:MAX_TEXT])
+    return event if text is None or isinstance(text, str) else None
+
+
+def _pairs(read: Any) -> Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:
+    """The answer of XREAD in either protocol version: pairs in RESP2; in RESP3 a map, and its entries one list deeper."""
+    if isinstance(read, dict):
+        return [
+            (name, entries[0] if entries and isinstance(entries[0], list) else entries)
+            for name, entries in read.items()
+        ]
+    return list(read)
+
+
+def _key(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
