@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from queen.console import Lines
-from queen.tether import BY_PARENT, tethered
+from queen.group_guard import GroupGuard
 
 LONGEST_PAUSE = 30.0
 """Seconds between two starts; they double from one second."""
@@ -36,7 +36,7 @@ class Process:
 class Child:
     """Its own session and process group, so that a signal reaches what it started and Ctrl-C does not."""
 
-    def __init__(self, process: Process, run_dir: Path, lifeline: int) -> None:
+    def __init__(self, process: Process, run_dir: Path, guard: GroupGuard) -> None:
         self.process = process
         self.name = process.name
         self.failures = 0
@@ -49,7 +49,7 @@ class Child:
         """The descriptor of what it prints, while that is open."""
         self._lines = Lines()
         self._record = run_dir / f"{process.name}.json"
-        self._lifeline = lifeline
+        self._guard = guard
         self._started = 0.0
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -58,19 +58,19 @@ class Child:
         return self._popen is not None
 
     def start(self) -> int:
-        """Starts it from this thread, which must live as long. Returns `output`."""
+        """Returns `output`."""
         self.output, writer = os.pipe()
         os.set_blocking(self.output, False)
         self._popen = subprocess.Popen(
-            tethered(self.process.argv, self._lifeline),
+            self.process.argv,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self.process.env},
             stdin=subprocess.DEVNULL,
             stdout=writer,
             stderr=writer,
             start_new_session=True,
-            pass_fds=() if BY_PARENT else (self._lifeline,),
         )
         os.close(writer)
+        self._guard.watch(self._popen.pid)
         self._lines = Lines()
         self._started = time.monotonic()
         self._write_record(self._popen.pid)
@@ -103,6 +103,7 @@ class Child:
         if self._popen is None or (status := self._popen.poll()) is None:
             return None
         self.signal(signal.SIGKILL)  # what it left behind in its group
+        self._guard.forget(self._popen.pid)
         self._popen = None
         self.is_ready = False
         self._record.unlink(missing_ok=True)

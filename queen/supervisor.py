@@ -3,7 +3,7 @@
 They are started in order, each when the one before it is ready. One that ends is started again, after 1 s,
 2 s … 30 s. SIGINT, SIGTERM and SIGHUP stop them in reverse order, so that a hive can still report to its
 queen; 8 s later whatever is left is killed, and a second signal kills at once. If this process itself is
-killed, so are they (`queen/tether.py`). One thread that sleeps until a line, a signal or a date wakes it.
+killed, so are they (`queen/group_guard.py`). One thread that sleeps until a line, a signal or a date wakes it.
 
     <run_dir>/<name>.json   {"pid": …, "started": …}   while that program runs; also supervisor.json
 """
@@ -21,6 +21,7 @@ from types import FrameType
 
 from queen.child import Child, Process
 from queen.console import Console
+from queen.group_guard import GroupGuard
 
 __all__ = ["Process", "Supervisor", "port_open"]
 
@@ -52,8 +53,8 @@ class Supervisor:
     def __init__(self, processes: list[Process], run_dir: Path, console: Console | None = None) -> None:
         self._console = console or Console([process.name for process in processes])
         self._run_dir = run_dir
-        self._lifeline, self._our_end = os.pipe()
-        self._children = [Child(process, run_dir, self._lifeline) for process in processes]
+        self._guard = GroupGuard()
+        self._children = [Child(process, run_dir, self._guard) for process in processes]
         self._selector = selectors.DefaultSelector()
         self._all_ready = False
         """Whether they were once."""
@@ -136,6 +137,7 @@ class Supervisor:
         return bool(running)
 
     def _reap(self) -> None:
+        self._guard.renew()
         for child in self._children:
             status = child.ended()
             if status is None:
@@ -218,5 +220,4 @@ class Supervisor:
             self._show(child)
             self._end_output(child)
         self._selector.close()
-        os.close(self._our_end)
-        os.close(self._lifeline)
+        self._guard.close()
