@@ -40,7 +40,9 @@ def model_verify(work: Work) -> Narrated:
         raise _mismatch(work, entry, wrong)
     now = datetime.now(UTC)
     work.catalog.update(entry.model_copy(update={"status": ArtifactStatus.available(), "verified_at": now}))
-    yield Line(f"{work.model} is verified: {counted(len(entry.files), 'file')} match the manifest.")
+    yield meter.read()
+    matching = f"{counted(len(entry.files), 'file')} {'matches' if len(entry.files) == 1 else 'match'}"
+    yield Line(f"{work.model} is verified: {matching} the manifest.")
     return {"model": entry.id, "size": entry.size, "files": len(entry.files), "verified_at": now.isoformat()}
 
 
@@ -58,7 +60,10 @@ class _Meter:
         if now - self._spoke < PROGRESS_INTERVAL:
             return None
         self._spoke = now
-        rate = self._done / (now - self._start)
+        return self.read()
+
+    def read(self) -> Progress:
+        rate = max(self._done, 1) / max(time.monotonic() - self._start, 1e-6)
         return Progress(self._done, self._total, "bytes", "verify", rate, (self._total - self._done) / rate)
 
 

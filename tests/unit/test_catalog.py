@@ -126,8 +126,8 @@ def test_the_version_grows_with_every_change_and_only_then(catalog: ModelCatalog
     versions = [catalog.version]
     for step in (
         partial(published, catalog),
-        lambda: catalog.update(entry_of().model_copy(update={"license": "mit"})),
-        lambda: catalog.remove(MODEL),
+        partial(catalog.update, entry_of().model_copy(update={"license": "mit"})),
+        partial(catalog.remove, MODEL),
     ):
         step()
         versions.append(catalog.version)
