@@ -16,7 +16,6 @@ The catalog object is the only writer.
 
 import logging
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -69,10 +68,10 @@ class ModelCatalog:
         self._lock = threading.RLock()
         self._published: dict[str, ModelEntry] = {}
         self._unpublished: dict[str, ModelEntry] = {}
+        self._told: tuple[int, list[dict[str, Any]]] = (-1, [])
+        """The inventory of a version."""
         for folder in (self.models, self.partial):
             folder.mkdir(parents=True, exist_ok=True)
-
-    # The artifact catalog.
 
     def add(self, artifact: ModelEntry) -> None:
         """Publishes what lies finished in the partial folder. Raises Conflict when the model is known."""
@@ -92,9 +91,10 @@ class ModelCatalog:
         """The published entry, unless it went bad and is on its way again; else the unpublished one."""
         with self._lock:
             published, unpublished = self._published.get(model), self._unpublished.get(model)
-        if published and (published.status.state == "available" or not unpublished):
+        coming = unpublished is not None and unpublished.status.state == "downloading"
+        if published and (published.status.state == "available" or not coming):
             return published
-        return unpublished or published
+        return unpublished
 
     def available(self, model: str) -> ModelEntry | None:
         """The entry, if an engine may be started with it."""
@@ -115,9 +115,11 @@ class ModelCatalog:
 
     def inventory(self) -> Sequence[dict[str, Any]]:
         """What the queen is told: JSON values, no absolute path."""
-        return [entry.summary() for entry in self.list()]
-
-    # Where things lie.
+        with self._lock:
+            version, told = self._told
+            if version != self.version:
+                version, told = self._told = self.version, [entry.summary() for entry in self.list()]
+            return list(told)
 
     def files_folder(self, model: str) -> Path:
         return self.models / safe_id(model) / FILES
@@ -128,8 +130,6 @@ class ModelCatalog:
     def main_path(self, entry: ModelEntry) -> Path:
         """The file an engine is started with."""
         return self.files_folder(entry.id) / entry.path
-
-    # The life of a download.
 
     def begin(self, entry: ModelEntry) -> Path:
         """Notes a download; returns the folder that its files go to. Raises OSError."""
@@ -185,10 +185,8 @@ class ModelCatalog:
             self.version += 1
         freed = sum(bytes_on_disk(folder) for folder in trash)
         for folder in trash:
-            shutil.rmtree(folder)
+            remove(folder)
         return freed
-
-    # At start, and now and then.
 
     def repair(self) -> Sequence[Problem]:
         """Completes or takes back what a crash left half done, then reads all. Returns what cannot be read.

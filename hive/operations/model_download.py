@@ -7,6 +7,7 @@ from typing import Any
 from hive.artifacts import VendorSource
 from hive.disk import in_words
 from hive.download import FetchedFile
+from hive.download.part import storage_failed
 from hive.model_contents import model_type_of, refuse_other_contents
 from hive.model_entry import ModelEntry, ModelFile, available_entry, downloading_entry
 from hive.model_folder import FILES
@@ -17,6 +18,7 @@ from shared.errors import JobFailed
 from shared.narration import Line, Said
 from shared.plan import Plan
 
+_JOB = "job"
 CANCELLED = "The download was cancelled; start it again and it goes on from the pieces on disk."
 
 
@@ -28,7 +30,7 @@ def model_download(work: Work) -> Narrated:
     """
     plan, vendor = yield from _planned(work)
     existing = work.catalog.available(work.model)
-    if existing and _is_same(existing, plan):
+    if existing and (_is_same(existing, plan) or _is_of(existing, work.job_id)):
         yield Line(f"{work.model} is already here: {_extent(existing)}, verified {_day(existing)}.")
         return _result(existing)
     fetched = yield from _fetched(work, plan, vendor)
@@ -73,14 +75,18 @@ def _with_demand(plan: Plan, sha256: str | None) -> Plan:
 
 
 def _fetched(work: Work, plan: Plan, vendor: VendorSource) -> Generator[Said, None, list[FetchedFile]]:
-    folder = work.catalog.begin(downloading_entry(plan, datetime.now(UTC)))
     try:
+        folder = work.catalog.begin(downloading_entry(plan, datetime.now(UTC)))
         fetched = yield from work.downloader.fetch(
             plan, folder, headers=vendor.headers(work.secrets), stop=work.stop, bandwidth=work.bandwidth
         )
         for file in fetched:
             refuse_other_contents(folder / file.path, file.path)
         work.stop.check()
+    except OSError as error:
+        failure = storage_failed(error)
+        work.catalog.fail(work.model, failure.message)
+        raise failure from error
     except JobFailed as failure:
         work.catalog.fail(work.model, failure.message)
         raise
@@ -95,9 +101,18 @@ def _publish(work: Work, plan: Plan, fetched: Sequence[FetchedFile]) -> ModelEnt
     files = [ModelFile(path=file.path, size=file.size, sha256=file.sha256) for file in fetched]
     entry = available_entry(plan, files, datetime.now(UTC))
     main = work.catalog.partial_folder(work.model) / FILES / entry.path
-    entry = entry.model_copy(update={"model_type": model_type_of(main)})
-    work.catalog.publish(entry)
+    metadata = {_JOB: work.job_id} if work.job_id else {}
+    entry = entry.model_copy(update={"model_type": model_type_of(main), "metadata": metadata})
+    try:
+        work.catalog.publish(entry)
+    except OSError as error:
+        raise storage_failed(error) from error
     return entry
+
+
+def _is_of(entry: ModelEntry, job_id: str) -> bool:
+    """Whether an earlier attempt of this job brought the entry, and only its word of it was lost."""
+    return bool(job_id) and entry.metadata.get(_JOB) == job_id
 
 
 def _is_same(entry: ModelEntry, plan: Plan) -> bool:

@@ -45,6 +45,8 @@ class Work:
     """By setting name, such as HF_TOKEN."""
     bandwidth: int | None = None
     """Bytes a second; None is unlimited."""
+    job_id: str = ""
+    """Kept with what the job published, so that a later attempt of it knows its own work."""
 
     @property
     def model(self) -> str:

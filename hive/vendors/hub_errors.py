@@ -40,7 +40,7 @@ def as_job_failed(error: Exception, asked: Asked) -> JobFailed | None:
         case hub.GatedRepoError():
             return gated(asked)
         case hub.HfHubHTTPError() if _refuses_token(error):
-            return _unauthorized(asked)
+            return unauthorized(asked)
         case hub.RevisionNotFoundError():
             return JobFailed(
                 f"{asked.repo} has no revision {asked.revision}.",
@@ -97,7 +97,7 @@ def _refuses_token(error: Exception) -> bool:
     )
 
 
-def _unauthorized(asked: Asked) -> JobFailed:
+def unauthorized(asked: Asked) -> JobFailed:
     return JobFailed(
         f"{asked.host} refuses the token it was shown for {asked.repo}.",
         code="unauthorized",
@@ -117,9 +117,9 @@ def _not_found(asked: Asked) -> JobFailed:
 
 def _by_status(status: int, asked: Asked) -> JobFailed:
     if status == 401:
-        return _unauthorized(asked) if asked.with_token else _not_found(asked)
+        return unauthorized(asked) if asked.with_token else _not_found(asked)
     if status == 403:
-        return _unauthorized(asked)
+        return unauthorized(asked)
     if status == 404:
         return _not_found(asked)
     return JobFailed(

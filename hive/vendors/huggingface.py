@@ -1,5 +1,6 @@
 """Hugging Face: `org/repo`, `org/repo:file.gguf`, `org/repo:Q4_K_M`."""
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -11,7 +12,7 @@ import httpx2
 from hive.stop import Stop
 from hive.vendors.gguf_choice import FileSet, choose
 from hive.vendors.hub_client import HubTrouble, ask, load
-from hive.vendors.hub_errors import Asked, as_job_failed, offline
+from hive.vendors.hub_errors import Asked, as_job_failed, offline, unauthorized
 from hive.vendors.pace import Pace
 from shared.ids import model_id_problem
 from shared.narration import Line, Said
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 T = TypeVar("T")
+
+_TOKEN_SHAPE = re.compile(r"[!-~]{1,512}")
+"""What may stand in a header; anything else was copied with a blank or a line end."""
 
 ENDPOINT = "https://huggingface.co"
 _ANSWERS = (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -62,6 +66,8 @@ class HuggingFaceVendor:
         repo, _, wanted = model.partition(":")
         token = secrets.get(TOKEN) or None
         asked = Asked(self.endpoint, repo, revision, token is not None)
+        if token and not _TOKEN_SHAPE.fullmatch(token):
+            raise unauthorized(asked)
         yield Line(f"Asks {asked.host} for the files of {repo}" + (f" at {revision}." if revision else "."))
         listing = yield from self._patiently(lambda: self._list(repo, revision, token), asked, stop)
         sizes = {path: file.size for path, file in listing.files.items()}

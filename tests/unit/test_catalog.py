@@ -213,7 +213,7 @@ def test_a_download_without_a_job_is_failed_at_start_and_says_so(catalog: ModelC
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"[]", b'{"id": 3}', b"\xff\xfe", b'{"id": "x/y"}'],
-    ids=lambda content: repr(content),
+    ids=repr,
 )
 def test_a_corrupt_entry_is_reported_and_skipped(catalog: ModelCatalog, content: bytes) -> None:
     published(catalog)

@@ -161,6 +161,18 @@ def test_a_model_that_is_here_is_not_fetched_again(hive: Hive) -> None:
     assert not any("/resolve/" in request.path for request in hive.hub.requests)
 
 
+def test_a_later_attempt_of_a_job_knows_what_an_earlier_one_published(hive: Hive) -> None:
+    commit = hive.hub.repos[REPO].revisions["main"]
+    model = f"{hive.hub.url}/{REPO}/resolve/{commit}/tiny.Q4_K_M.gguf"
+    first = download(hive, model, job_id="job-1")
+    hive.hub.requests.clear()
+
+    second = download(hive, model, job_id="job-1", plan=hive.stored[0][0])
+
+    assert second == first
+    assert hive.hub.requests == []
+
+
 def test_a_newer_revision_takes_the_place_of_the_older(hive: Hive) -> None:
     download(hive)
     newer = hive.hub.repos[REPO].commit({"tiny.Q4_K_M.gguf": gguf(b"5" * 100_000)})

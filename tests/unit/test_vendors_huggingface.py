@@ -144,6 +144,7 @@ def test_a_gated_repository_opens_after_its_terms_are_accepted(hub: HuggingFaceH
         ("acme/secret", None, None, "repository_not_found"),
         ("acme/secret", None, "hf_stranger", "repository_not_found"),
         ("acme/tiny-GGUF", None, "hf_wrong", "unauthorized"),
+        ("acme/tiny-GGUF", None, "hf_with\nline", "unauthorized"),
         ("acme/tiny-GGUF", "v9", None, "revision_not_found"),
         ("acme/tiny-GGUF:tiny.Q9.gguf", None, None, "file_not_found"),
         ("acme/a--b", None, None, "invalid_model"),
