@@ -1,72 +1,55 @@
 """Kills the supervised process groups when the supervisor is gone, however it went.
 
-A small process of its own, in its own session, that reads a pipe whose other end only the supervisor holds:
-`+<group>` and `-<group>` a line. When the pipe ends it kills the groups that are left. That works on every
-Unix and reaches grandchildren, which Linux's PR_SET_PDEATHSIG does not. Run as a script it imports nothing else.
+A small shell in a session of its own reads a pipe whose other end only the supervisor holds. Each line lists all
+groups that run; when the pipe ends, those of the last line are killed. That works on every Unix and reaches
+grandchildren, which Linux's PR_SET_PDEATHSIG does not; a shell because it stays as long as we do and is 1 MB.
 """
 
-import os
-import signal
 import subprocess
-import sys
+
+_SCRIPT = """
+groups=
+while read -r line; do groups=$line; done
+for group in $groups; do kill -s KILL -- "-$group"; done 2>/dev/null
+"""
 
 
 class GroupGuard:
-    """The supervisor's end."""
-
     def __init__(self) -> None:
         self._groups: set[int] = set()
-        self._process = self._start()
+        self._shell = self._start()
 
     def watch(self, group: int) -> None:
         self._groups.add(group)
-        self._tell(f"+{group}")
+        self._tell()
 
     def forget(self, group: int) -> None:
         self._groups.discard(group)
-        self._tell(f"-{group}")
+        self._tell()
 
     def renew(self) -> None:
-        """Starts another when somebody ended this one."""
-        if self._process.poll() is not None:
-            self._process = self._start()
-            for group in self._groups:
-                self._tell(f"+{group}")
+        """Starts another shell when somebody ended this one."""
+        if self._shell.poll() is not None:
+            self._shell = self._start()
+            self._tell()
 
     def close(self) -> None:
-        """Whatever it still watches is killed."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
+        """What it still watches is killed."""
+        assert self._shell.stdin
+        self._shell.stdin.close()
+        self._shell.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE, bufsize=0, start_new_session=True
+            ["/bin/sh", "-c", _SCRIPT, "rbee-guard"],
+            stdin=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
         )
 
-    def _tell(self, word: str) -> None:
-        assert self._process.stdin
+    def _tell(self) -> None:
+        assert self._shell.stdin
         try:
-            self._process.stdin.write(f"{word}\n".encode())
+            self._shell.stdin.write((" ".join(map(str, self._groups)) + "\n").encode())
         except BrokenPipeError:
-            return  # it was ended; SIGCHLD is on its way and `renew` tells the next one everything
-
-
-def main() -> None:
-    """The guard's end."""
-    groups: set[int] = set()
-    for line in sys.stdin.buffer:
-        group = int(line[1:])
-        if line.startswith(b"+"):
-            groups.add(group)
-        else:
-            groups.discard(group)
-    for group in groups:
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
-
-
-if __name__ == "__main__":
-    main()
+            return  # it was ended: SIGCHLD is on its way, and the next one is told everything

@@ -75,7 +75,7 @@ class Up:
         return [
             one
             for one in family
-            if one.status() != psutil.STATUS_ZOMBIE and "group_guard" in str(one.cmdline())
+            if one.status() != psutil.STATUS_ZOMBIE and "rbee-guard" in str(one.cmdline())
         ]
 
     def end(self, *signals: signal.Signals) -> int:
