@@ -85,10 +85,10 @@ def _fetched(work: Work, plan: Plan, vendor: VendorSource) -> Generator[Said, No
         work.stop.check()
     except OSError as error:
         failure = storage_failed(error)
-        work.catalog.fail(work.model, failure.message)
+        work.catalog.fail(work.model, _in_words(failure))
         raise failure from error
     except JobFailed as failure:
-        work.catalog.fail(work.model, failure.message)
+        work.catalog.fail(work.model, _in_words(failure))
         raise
     except Stopped as stopped:
         if stopped.reason is Reason.CANCEL:
@@ -125,6 +125,10 @@ def _is_same(entry: ModelEntry, plan: Plan) -> bool:
         file.sha256 == have[file.path].sha256 if file.sha256 else pinned and file.size == have[file.path].size
         for file in plan.files
     )
+
+
+def _in_words(failure: JobFailed) -> str:
+    return f"{failure.message} {failure.hint}" if failure.hint else failure.message
 
 
 def _result(entry: ModelEntry) -> dict[str, Any]:

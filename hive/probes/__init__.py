@@ -44,7 +44,7 @@ def sample(machine: Machine, facts: dict[str, Any]) -> dict[str, Any]:
     free = {d["id"]: min(available, d["memory_total"]) for d in facts["devices"] if d["kind"] != "cuda"}
     if any(device["kind"] == "cuda" for device in facts["devices"]):
         known = {device["id"] for device in facts["devices"]}
-        free |= {d["id"]: d["memory_free"] for d in cuda.devices(machine) if d["id"] in known}
+        free |= {gpu: room for gpu, room in cuda.free_memory(machine).items() if gpu in known}
     return {
         "memory_available": available,
         "disk_free": disk.probe(machine)["disk_free"],

@@ -73,7 +73,7 @@ class Machine:
     """`linux` or `darwin`."""
     arch: str = field(default_factory=lambda: platform.machine().lower())
     wedged: threading.Event = field(default_factory=threading.Event)
-    """Set when the driver's library did not answer in time."""
+    """Set when the driver did not answer in time: it is asked no more."""
 
 
 def within(seconds: float, question: Callable[[], T]) -> T | None:

@@ -11,8 +11,6 @@ import httpx2
 from hive.vendors.hub_client import HubTrouble, host_of
 from shared.errors import JobFailed
 
-_BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - the hub's own words, not a secret
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -39,7 +37,7 @@ def as_job_failed(error: Exception, asked: Asked) -> JobFailed | None:
             return _trouble(error, asked)
         case hub.GatedRepoError():
             return gated(asked)
-        case hub.HfHubHTTPError() if _refuses_token(error):
+        case hub.HfHubHTTPError() if asked.with_token and error.response.status_code == 401:
             return unauthorized(asked)
         case hub.RevisionNotFoundError():
             return JobFailed(
@@ -85,15 +83,6 @@ def offline(asked: Asked) -> JobFailed:
         f"This hive is set to offline mode, so {asked.host} is not asked for {asked.repo}.",
         code="offline",
         hint="Unset HF_HUB_OFFLINE on the hive.",
-    )
-
-
-def _refuses_token(error: Exception) -> bool:
-    response = getattr(error, "response", None)
-    return (
-        response is not None
-        and response.status_code == 401
-        and response.headers.get("X-Error-Message") == _BAD_TOKEN
     )
 
 

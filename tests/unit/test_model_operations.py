@@ -254,7 +254,7 @@ def test_wrong_bytes_of_the_right_length_are_never_published(hive: Hive) -> None
 
     assert error.hint
     assert hive.catalog.available(REPO) is None
-    assert hive.catalog.get(REPO).status.error == error.message
+    assert hive.catalog.get(REPO).status.error == f"{error.message} {error.hint}"
 
 
 @pytest.mark.parametrize(

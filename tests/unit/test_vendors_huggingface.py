@@ -1,6 +1,9 @@
 """The Hugging Face vendor: the real client library against a hub on loopback."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -241,6 +244,25 @@ def test_a_hub_that_is_not_there_is_unreachable() -> None:
         pass
 
     assert failure(hub, "acme/tiny-GGUF").code == "hub_unreachable"
+
+
+def test_offline_mode_is_told(hub: HuggingFaceHub) -> None:
+    script = (
+        "import sys; from hive.stop import Stop; from hive.vendors.huggingface import HuggingFaceVendor as V\n"
+        "try: list(V(sys.argv[1]).plan('acme/tiny-GGUF', None, secrets={}, stop=Stop()))\n"
+        "except Exception as error: print(error.code)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, hub.url],
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "offline"
+    assert hub.requests == []
 
 
 def test_a_stop_does_not_wait_for_a_silent_hub(hub: HuggingFaceHub) -> None:
