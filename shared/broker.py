@@ -28,7 +28,6 @@ PUBLISH_TIMEOUT = 2.0
 """Seconds for one try of a publisher, which somebody waits for."""
 HEALTH_CHECK = 25
 """Seconds of silence after which a connection is tried with PING before it is used."""
-DAY = 24 * 3600
 
 
 def redis_client(url: str, *, blocking: float | None = None) -> Redis:
@@ -98,7 +97,6 @@ def _transport_options(name: str, *, consumes: bool) -> dict[str, Any]:
         "socket_connect_timeout": CONNECT_TIMEOUT if consumes else PUBLISH_TIMEOUT,
         "socket_keepalive": True,
         "socket_timeout": SOCKET_TIMEOUT if consumes else PUBLISH_TIMEOUT,
-        "visibility_timeout": DAY,
     }
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,18 @@ def test_hives_password_and_port_survive_a_restart_and_no_password_lies_in_the_a
     assert (folder / "password").read_text() not in (folder / "users.acl").read_text()
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "password").stat().st_mode & 0o777 == 0o600
+
+
+def test_rings_from_many_threads_arrive_as_plain_lists_and_no_binding_is_kept(url: str, queen: Redis) -> None:
+    app = celery_app("queen", url)
+
+    with ThreadPoolExecutor(20) as pool:
+        for attempt in range(200):
+            pool.submit(ring, app, "model_download", "metal", new_job_id(), attempt)
+
+    assert queen.llen("metal") == 200
+    assert set(queen.keys()) <= {b"metal", narration_stream(HIVE).encode()}
+    queen.delete("metal")
 
 
 def test_a_ring_at_a_dead_broker_fails_within_seconds(tmp_path: Path) -> None:
