@@ -1,7 +1,6 @@
 """Asking for a segment: follows redirects, keeps credentials at home, accepts only the begun version."""
 
 from collections.abc import Mapping
-from urllib.parse import urljoin
 
 from hive.download.answer import Answer, Beyond, Moved, Part, Validators, Verdict, Whole
 from hive.download.connection import Connection
@@ -10,7 +9,7 @@ from hive.download.hasher import is_markup, may_be_text
 from hive.download.incoming import IncomingFile
 from hive.download.lifeline import Lifeline
 from hive.download.local import open_local
-from hive.download.origins import Origins, Target
+from hive.download.origins import Origins, Target, onward_url
 from hive.download.segment import ENDLESS, Segment
 from shared.errors import JobFailed
 
@@ -57,7 +56,7 @@ class Asker:
             if not isinstance(verdict, Moved):
                 file.target, file.redirected = target, redirected
                 return answer, verdict
-            onward = self._check(urljoin(target.url, verdict.location), target.url)
+            onward = self._check(onward_url(target.url, verdict.location), target.url)
             secret = secret if onward.place == target.place else {}
             target, redirected = onward, True
         raise JobFailed(

@@ -29,6 +29,7 @@ class Limits:
     connections: int
     stall_timeout: float
     retries: int
+    first_delay: float
     user_agent: str
 
 
@@ -57,7 +58,7 @@ class Crew:
         self._working = 0
         connections = max(1, min(limits.connections, self._useful()))
         self.schedule = Schedule(files, connections, self._lifeline)
-        self._recovery = Recovery(self.schedule, limits.retries, self._said.put)
+        self._recovery = Recovery(self.schedule, limits.retries, limits.first_delay, self._said.put)
         self._pool = ThreadPoolExecutor(connections + MAX_LARGE, thread_name_prefix="download")
 
     @property

@@ -13,6 +13,7 @@ from hive.download.incoming import IncomingFile
 from hive.download.meter import Meter
 from hive.download.origins import Origins
 from hive.download.part import storage_failed
+from hive.download.patience import FIRST_DELAY
 from hive.stop import Reason, Stop
 from shared.errors import JobFailed
 from shared.narration import Line, Said
@@ -31,7 +32,8 @@ def clean_state(folder: Path) -> None:
 class Downloader:
     """One for the whole hive: its jobs share `bandwidth` and `disk`; each has up to `connections`.
 
-    `stall_timeout` in seconds; `retries` counts incidents in a row that bring no new byte.
+    `stall_timeout` and `first_delay` (before the first retry) in seconds; `retries` counts incidents in a row
+    that bring no new byte.
     """
 
     def __init__(
@@ -43,11 +45,12 @@ class Downloader:
         connections: int = 8,
         stall_timeout: float = 60.0,
         retries: int = 6,
+        first_delay: float = FIRST_DELAY,
         user_agent: str = "rbee/0.1",
     ) -> None:
         self._bandwidth = bandwidth
         self._disk = disk
-        self._limits = Limits(origins, connections, stall_timeout, retries, user_agent)
+        self._limits = Limits(origins, connections, stall_timeout, retries, first_delay, user_agent)
 
     def fetch(
         self,

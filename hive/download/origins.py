@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from hive.download.faults import Interrupted
 from hive.download.proxies import proxy_for
@@ -76,6 +76,14 @@ class Origins:
 
     def _is_configured(self, host: str, port: int) -> bool:
         return (host, None) in self._configured or (host, port) in self._configured
+
+
+def onward_url(url: str, location: str) -> str:
+    """Where a `Location` header found at `url` leads."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        _forbid("A redirect leads to an address that is not a valid URL.", "Check the model's source.")
 
 
 def _entry(text: str) -> tuple[str, int | None]:

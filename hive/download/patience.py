@@ -10,9 +10,9 @@ LONGEST_RETRY_AFTER = 600.0
 """Seconds; a host that asks for more is asked again after this."""
 
 
-def backoff(failures: int) -> float:
-    """Seconds before try number `failures` + 1: doubles from 1 s to 60 s, ± 30 % to part the fleet."""
-    delay = min(FIRST_DELAY * 2.0 ** max(failures - 1, 0), LONGEST_DELAY)
+def backoff(failures: int, first: float = FIRST_DELAY) -> float:
+    """Seconds before try number `failures` + 1: doubles from `first` to 60 s, ± 30 % to part the fleet."""
+    delay = min(first * 2.0 ** max(failures - 1, 0), LONGEST_DELAY)
     return delay * random.uniform(0.7, 1.3)  # noqa: S311 - no secret hangs on it
 
 

@@ -29,15 +29,18 @@ _VERSIONS = 3
 class Recovery:
     """Decides under the schedule's lock. `retries` counts incidents in a row that bring no new byte."""
 
-    def __init__(self, schedule: Schedule, retries: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, schedule: Schedule, retries: int, first_delay: float, say: Callable[[str], None]
+    ) -> None:
         self._schedule = schedule
         self._retries = retries
+        self._first_delay = first_delay
         self._say = say
 
     def after(self, segment: Segment, fault: Fault) -> float:
         """Seconds for which this one connection rests; raises JobFailed when nothing is left to try."""
         with self._schedule.lock:
-            if segment.file.stage is Stage.RESTARTING or (segment.left <= 0 and segment.end > segment.start):
+            if segment.file.stage is Stage.RESTARTING or segment.left <= 0:
                 return 0.0
             match fault:
                 case Busy():
@@ -54,7 +57,7 @@ class Recovery:
             return 0.0
         if trouble.failures >= self._retries:
             raise unreachable(file.path, fault.reason, trouble.failures + 1)
-        delay = backoff(trouble.failures + 1)
+        delay = backoff(trouble.failures + 1, self._first_delay)
         others = len(file.active) > 1
         trouble.add(delay, blocks=not others)
         count = f"retry {trouble.failures} of {self._retries}"
@@ -66,13 +69,13 @@ class Recovery:
         if segment.since < schedule.limited_at:
             return 0.0
         trouble.busy += 1
-        if trouble.busy > self._retries * _BUSY_PER_RETRY:
+        if trouble.busy > (self._retries + 1) * _BUSY_PER_RETRY:
             raise JobFailed(
                 f"{segment.file.path} cannot be fetched: {fault.reason}, {trouble.busy} times in a row.",
                 code="too_many_requests",
                 hint="The host limits how much is fetched; retry later, or store a token for a higher limit.",
             )
-        delay = fault.seconds if fault.seconds is not None else backoff(trouble.busy)
+        delay = fault.seconds if fault.seconds is not None else backoff(trouble.busy, self._first_delay)
         fewer = schedule.others_active(segment) and schedule.limit > 1
         self._limit(max(1, schedule.limit // 2) if fewer else schedule.limit)
         schedule.not_before = schedule.limited_at + delay
@@ -92,9 +95,11 @@ class Recovery:
             file.target, file.redirected = None, False
             self._say(f"{file.path}: the link to {fault.host} has expired, asks for a new one.")
             return 0.0
-        if fault.status in {401, 403} and schedule.any_success and schedule.limit > 1:
+        alone = not (schedule.any_success or schedule.others_active(segment))
+        if fault.status in {401, 403} and schedule.limit > 1 and not alone:
             self._limit(1)
-            self._say(f"{file.path}: {fault.reason} to parallel requests, goes on with one connection.")
+            if schedule.any_success:
+                self._say(f"{file.path}: {fault.reason} to parallel requests, goes on with one connection.")
             return 0.0
         raise denied(file.path, fault)
 

@@ -89,7 +89,6 @@ class Schedule:
             if received > file.best:
                 file.best = received
                 file.trouble.progress()
-                self.any_success = True
             return kept
 
     def landed(self, segment: Segment, length: int, crc: int) -> None:
@@ -130,6 +129,7 @@ class Schedule:
     def opened(self, file: IncomingFile) -> None:
         with self.lock:
             file.stage = Stage.OPEN
+            self.any_success = True
             self.wake()
 
     def restart(self, file: IncomingFile) -> None:

@@ -3,12 +3,13 @@
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 from hive.disk import Reservation
 from hive.download.answer import Answer, Beyond, Part, Verdict, Whole
 from hive.download.asking import Asker, agreed_size
 from hive.download.bandwidth import Bandwidth
-from hive.download.faults import Changed, Fault, Interrupted
+from hive.download.faults import Changed, Fault, Interrupted, wrong_length
 from hive.download.incoming import IncomingFile, Stage
 from hive.download.lifeline import Lifeline
 from hive.download.recovery import Recovery
@@ -87,6 +88,7 @@ class Worker:
         if segment.left > 0:
             self._skip(answer, skip)
             self._receive(segment, answer)
+            self._refuse_more(segment, answer)
         elapsed = time.monotonic() - asked_at - self._pace.wait
         self._pace.rate = (segment.at - segment.start) / max(elapsed, 1e-3)
 
@@ -162,6 +164,15 @@ class Worker:
         finally:
             if length:
                 self._schedule.landed(segment, length, crc)
+
+    def _refuse_more(self, segment: Segment, answer: Answer) -> None:
+        """A stream that never told its length must end where the plan says."""
+        file = segment.file
+        if answer.body.length is not None or segment.left > 0 or segment.end != file.planned.size:
+            return
+        with suppress(Interrupted):
+            if answer.body.readinto(self._buffer[:1]):
+                raise wrong_length(file.path, planned=segment.end, seen=None)
 
     def _ended(self, segment: Segment, answer: Answer) -> None:
         """The body is over: right only where nobody had told how long the file is."""
