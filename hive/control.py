@@ -42,7 +42,7 @@ class Control:
                 self._stopping.wait(1.0)
 
     def _listen(self) -> None:
-        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(self._channel)
             while not self._stopping.is_set():
                 if message := channel.get_message(timeout=LISTEN):

@@ -8,12 +8,14 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from hive import identity, probes
 from hive.boot import boot
@@ -72,7 +74,7 @@ class HiveProcess:
             self._queen,
             self._narrator,
             self._outbox,
-            self._workshop().perform,
+            self._workshop(),
             boot_id=self._boot.id,
             lanes=Lanes(),
         )
@@ -181,13 +183,22 @@ def _host_of(endpoint: str) -> list[str]:
     return [urlsplit(endpoint).netloc] if endpoint != "https://huggingface.co" else []
 
 
+def _set_up_logging(level: str) -> None:
+    """Celery tells each message it takes; our own log says what came of it."""
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s %(message)s")
+    if level != "debug":
+        for name in ("celery.worker.strategy", "celery.app.trace", "celery.worker.consumer.connection"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rbee hive run")
     parser.add_argument("--kind", choices=["hive", "queen"], default="hive")
     kind = parser.parse_args(argv).kind
     try:
         settings = HiveSettings.load()
-        logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+        _set_up_logging(settings.log_level)
         folder = settings.hive_dir if kind == "hive" else settings.data_dir / "queen" / "worker"
         return HiveProcess(settings, identity.load(folder), folder).run()
     except SettingsError as error:

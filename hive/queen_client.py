@@ -21,9 +21,9 @@ class PinnedAdapter(HTTPAdapter):
         self._fingerprint = fingerprint
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:  # type: ignore[override]
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
         more.update(assert_fingerprint=self._fingerprint, cert_reqs="CERT_NONE", assert_hostname=False)
-        super().init_poolmanager(*args, **more)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **more)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Left to the fingerprint."""

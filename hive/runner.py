@@ -1,13 +1,13 @@
 """Runs attempts: claims them, hands them to their domain function, narrates, reports the outcome.
 
-A ring (a Celery message) or the heartbeat's word that work waits leads here; the claim decides. Every attempt is known to `attempts`,
-so that the heartbeat renews its lease and a cancel finds it.
+A ring (a Celery message) or the heartbeat's word that work waits leads here; the claim decides. Every attempt is
+known to `attempts`, so that the heartbeat renews its lease and a cancel finds it.
 """
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from hive.lanes import Lanes
 from hive.narrator import Narration, Narrator
@@ -27,13 +27,25 @@ from shared.states import Outcome
 
 log = logging.getLogger(__name__)
 
-Perform = Callable[[Grant, Stop], Narrated]
-"""Makes the domain function's generator for a grant; see `hive/workshop.py`."""
 
-_OUTCOME_OF = {
-    Reason.CANCEL: Outcome.CANCELLED,
-    Reason.PAUSE: Outcome.PAUSED,
-    Reason.SHUTDOWN: Outcome.RELEASED,
+class Performs(Protocol):
+    """Makes the domain function's generator for a grant, and says what it made of the artifact; see `hive/workshop.py`."""
+
+    def perform(self, grant: Grant, stop: Stop) -> Narrated: ...
+
+    def artifact(self, grant: Grant) -> dict[str, Any] | None: ...
+
+
+_STOPPED = {
+    Reason.CANCEL: (
+        Outcome.CANCELLED,
+        "Stops as asked: the job is cancelled. A retry goes on from what lies on disk.",
+    ),
+    Reason.PAUSE: (Outcome.PAUSED, "Stops as asked: the job is paused. Resume it and it goes on from here."),
+    Reason.SHUTDOWN: (
+        Outcome.RELEASED,
+        "This hive shuts down and hands the job back; the next attempt goes on from here.",
+    ),
 }
 
 
@@ -53,7 +65,7 @@ class Runner:
         queen: QueenClient,
         narrator: Narrator,
         outbox: Outbox,
-        perform: Perform,
+        workshop: Performs,
         *,
         boot_id: str,
         lanes: Lanes,
@@ -61,7 +73,7 @@ class Runner:
         self._queen = queen
         self._narrator = narrator
         self._outbox = outbox
-        self._perform = perform
+        self._workshop = workshop
         self._boot_id = boot_id
         self._lanes = lanes
         self._lock = threading.Lock()
@@ -194,12 +206,14 @@ class Runner:
         """The domain function, driven to its end; None when the attempt was lost to somebody else."""
         grant, narration = attempt.grant, attempt.narration
         try:
-            result = self._drive(self._perform(grant, attempt.stop), narration)
+            result = self._drive(self._workshop.perform(grant, attempt.stop), narration)
             return self._report(attempt, Outcome.COMPLETED, result=result)
         except Stopped as stopped:
             if stopped.reason is Reason.LOST:
                 return None
-            return self._report(attempt, _OUTCOME_OF[stopped.reason])
+            outcome, line = _STOPPED[stopped.reason]
+            narration.say(Line(line))
+            return self._report(attempt, outcome)
         except ReleaseJob as release:
             narration.say(Line(release.message))
             return self._report(attempt, Outcome.RELEASED, error=release.as_dict(), exclude=True)
@@ -208,11 +222,11 @@ class Runner:
             return self._report(attempt, Outcome.FAILED, error=error.as_dict())
         except Exception:
             log.exception("action=work job=%s", grant.job_id)
-            error = JobFailed(
+            unknown = JobFailed(
                 "The hive met an error it does not know.", code="internal", hint="The hive's log says more."
             )
-            narration.say(Line(_last_line(error)))
-            return self._report(attempt, Outcome.FAILED, error=error.as_dict())
+            narration.say(Line(_last_line(unknown)))
+            return self._report(attempt, Outcome.FAILED, error=unknown.as_dict())
 
     @staticmethod
     def _drive(work: Narrated, narration: Narration) -> dict:  # type: ignore[type-arg]
@@ -222,13 +236,13 @@ class Runner:
             except StopIteration as done:
                 return done.value or {}
 
-    @staticmethod
-    def _report(attempt: Attempt, outcome: Outcome, **more: object) -> OutcomeReport:
+    def _report(self, attempt: Attempt, outcome: Outcome, **more: object) -> OutcomeReport:
         return OutcomeReport(
             claim_id=attempt.grant.claim_id,
+            artifact=self._workshop.artifact(attempt.grant),
             outcome=outcome,
             last_seq=attempt.narration.seq,
-            **more,  # type: ignore[arg-type]
+            **more,
         )
 
     def _forget(self, attempt: Attempt) -> None:

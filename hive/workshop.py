@@ -22,8 +22,6 @@ AGAIN = 2.0
 
 @dataclass(frozen=True)
 class Workshop:
-    """`bandwidth` is the hive's limit for one job, in bytes a second; None is unlimited."""
-
     queen: QueenClient
     catalog: ModelCatalog
     downloader: Fetches
@@ -32,6 +30,7 @@ class Workshop:
     def perform(self, grant: Grant, stop: Stop) -> Narrated:
         work = Work(
             params=grant.params,
+            job_id=grant.job_id,
             stop=stop,
             catalog=self.catalog,
             downloader=self.downloader,
@@ -41,6 +40,14 @@ class Workshop:
             secrets=grant.secrets,
         )
         return _checked(OPERATIONS[grant.operation](work), stop)
+
+    def artifact(self, grant: Grant) -> dict[str, Any] | None:
+        """What the job's model is on this hive now, as the inventory tells it."""
+        model = grant.params.get("model")
+        if model is None:
+            return None
+        told = next((item for item in self.catalog.inventory() if item["id"] == model), None)
+        return told or {"kind": "model", "id": model, "status": "gone"}
 
     def _store_plan(self, grant: Grant, stop: Stop, plan: dict[str, Any], size: int | None) -> None:
         report = PlanReport(claim_id=grant.claim_id, plan=Plan.model_validate(plan), size=size)

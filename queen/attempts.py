@@ -2,7 +2,7 @@
 
 import time
 
-from queen import dispatch, hives, jobs
+from queen import artifacts, dispatch, hives, jobs
 from queen.database import Transaction
 from queen.placement import Verdict, judge
 from queen.rows import Hive, Job
@@ -27,12 +27,15 @@ def store_plan(tx: Transaction, job_id: str, attempt: int, hive_id: str, report:
     assert hive is not None
     return judge(
         dispatch.wanted(job),
-        hives.candidate(tx.session, hive, time.time(), but_for=job.id),
+        hives.candidate(tx.session, hive, job, time.time()),
         ignore_online=True,
     )
 
 
 def finish(tx: Transaction, job_id: str, attempt: int, hive_id: str, report: OutcomeReport) -> Job:
+    """Takes the outcome, and what it made of the artifact: both are visible at the same moment."""
+    if report.artifact is not None:
+        artifacts.take(tx, hive_id, report.artifact)
     job = jobs.finish(tx, job_id, attempt, hive_id, report)
     dispatch.send(tx, job, time.time())
     return job

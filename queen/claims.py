@@ -8,7 +8,7 @@ from sqlmodel import col, or_, select
 from queen import hives, jobs
 from queen.database import Transaction
 from queen.dispatch import wanted
-from queen.placement import Candidate, judge
+from queen.placement import Verdict, judge
 from queen.rows import Hive, Job
 from shared.errors import Conflict
 from shared.operations import Lane
@@ -55,7 +55,7 @@ def _claim_named(tx: Transaction, hive: Hive, request: ClaimRequest, now: float)
         raise Conflict(f"The job is {job.state}, attempt {job.attempt}.", code="not_claimable")
     if job.hive_id is not None and job.hive_id != hive.id:
         raise Conflict("The job is placed on another hive.", code="placed_elsewhere")
-    verdict = judge(wanted(job), hives.candidate(tx.session, hive, now, but_for=job.id), ignore_online=True)
+    verdict = _fits(tx, hive, job, now)
     if not verdict.fits:
         raise Conflict(verdict.reason or "This hive does not fit.", code=f"filter_{verdict.filter}")
     if _resource_is_taken(tx, hive, job):
@@ -64,20 +64,21 @@ def _claim_named(tx: Transaction, hive: Hive, request: ClaimRequest, now: float)
 
 
 def _claim_oldest(tx: Transaction, hive: Hive, request: ClaimRequest, now: float) -> Iterator[Grant]:
-    candidate: Candidate | None = None
     for lane, free in (request.lanes or {}).items():
+        granted = 0
         for job in _waiting(tx, hive, lane):
-            if free <= 0:
+            if granted >= free:
                 break
-            if job.size is not None or candidate is None:
-                candidate = hives.candidate(tx.session, hive, now, but_for=job.id)
-            if not judge(wanted(job), candidate, ignore_online=True).fits or _resource_is_taken(
-                tx, hive, job
-            ):
+            if not _fits(tx, hive, job, now).fits or _resource_is_taken(tx, hive, job):
                 continue
             if grant := _take(tx, hive, job, request, now):
-                free -= 1
+                granted += 1
                 yield grant
+
+
+def _fits(tx: Transaction, hive: Hive, job: Job, now: float) -> Verdict:
+    """It asks us, so it is there, whatever its last heartbeat says."""
+    return judge(wanted(job), hives.candidate(tx.session, hive, job, now), ignore_online=True)
 
 
 def _waiting(tx: Transaction, hive: Hive, lane: Lane) -> list[Job]:

@@ -7,7 +7,7 @@ from sqlmodel import Session
 from queen import hives
 from queen.database import Transaction
 from queen.hives import bytes_done
-from queen.placement import Candidate, Decision, Wanted, place
+from queen.placement import Decision, Wanted, place
 from queen.rows import Job
 from queen.tales import Ring
 from shared.routing import hive_queue
@@ -17,7 +17,6 @@ from shared.states import JobState
 def wanted(job: Job) -> Wanted:
     return Wanted(
         operation=job.operation,
-        resource=job.resource,
         size=job.size if job.writes else None,
         done=bytes_done(job.progress),
         hive=job.target.get("hive"),
@@ -27,14 +26,14 @@ def wanted(job: Job) -> Wanted:
 
 
 def decide(session: Session, job: Job, now: float) -> Decision:
-    return place(wanted(job), hives.candidates(session, now))
+    return place(wanted(job), hives.candidates(session, now, job.resource))
 
 
-def send(tx: Transaction, job: Job, now: float, fleet: list[Candidate] | None = None) -> None:
+def send(tx: Transaction, job: Job, now: float) -> None:
     """Chooses a hive where the target leaves a choice, and rings at it, or at the shared queue when none fits."""
     if job.state != JobState.QUEUED or job.is_parent:
         return
-    decision = place(wanted(job), fleet if fleet is not None else hives.candidates(tx.session, now))
+    decision = decide(tx.session, job, now)
     if job.capability:
         job.hive_id = decision.choice
     job.note = None if decision.choice else _why_it_waits(job, decision)

@@ -23,4 +23,8 @@ def admin_token(settings: QueenSettings) -> str:
     if settings.admin_token is not None:
         return settings.admin_token.get_secret_value()
     path = settings.queen_dir / "admin.token"
-    return private_file(path, lambda: f"rbee_admin_{secrets.token_urlsafe(32)}".encode()).decode().strip()
+    return private_file(path, _new_admin_token).decode().strip()
+
+
+def _new_admin_token() -> bytes:
+    return f"rbee_admin_{secrets.token_urlsafe(32)}".encode()

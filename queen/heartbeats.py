@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlmodel import col, func, select
 
-from queen import dispatch, jobs
+from queen import artifacts, dispatch, jobs
 from queen.database import Database, Transaction
 from queen.rows import Hive, Job
 from queen.tales import LiveHive
@@ -100,7 +100,7 @@ def _take(
         return refused
     came_online = hive.last_seen is None or now - hive.last_seen >= OFFLINE_AFTER
     hive.protocol, hive.last_seen = heartbeat.protocol, now
-    changed = _inventory(hive, heartbeat)
+    changed = _inventory(tx, hive, heartbeat)
     if changed or came_online:
         tx.tales.append(LiveHive(hive.id))
     answer = _renew(tx, hive, heartbeat, now)
@@ -127,10 +127,10 @@ def _boot(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> Conf
     return None
 
 
-def _inventory(hive: Hive, heartbeat: Heartbeat) -> bool:
+def _inventory(tx: Transaction, hive: Hive, heartbeat: Heartbeat) -> bool:
     """Takes over what the beat brought; True when pages should look again."""
     if heartbeat.artifacts is not None:
-        hive.artifacts = heartbeat.artifacts
+        artifacts.replace(tx, hive.id, heartbeat.artifacts)
     if heartbeat.facts is not None:
         hive.facts = heartbeat.facts.model_dump(mode="json")
     elif heartbeat.sample is not None and hive.facts:

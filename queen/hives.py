@@ -1,10 +1,13 @@
 """The fleet: who is in it, who is online, and what placement knows of each."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from sqlmodel import Session, col, select
 
+from queen import artifacts
+from queen.artifacts import Items
 from queen.job_view import iso
 from queen.placement import Candidate
 from queen.rows import Hive, Job
@@ -28,8 +31,8 @@ def is_online(hive: Hive, now: float) -> bool:
     return hive.last_seen is not None and now - hive.last_seen < OFFLINE_AFTER
 
 
-def hive_view(hive: Hive, now: float | None = None) -> dict[str, Any]:
-    """A hive as the API shows it. Bytes for disk and memory; `workers` are its running instances."""
+def hive_view(hive: Hive, items: Items, now: float | None = None) -> dict[str, Any]:
+    """A hive with its artifacts as the API shows it. Bytes for disk and memory; `workers` are its running instances."""
     facts = hive.facts
     return {
         "id": hive.id,
@@ -45,7 +48,7 @@ def hive_view(hive: Hive, now: float | None = None) -> dict[str, Any]:
         "memory": {"total": facts.get("memory_total"), "available": facts.get("memory_available")},
         "cpu_count": facts.get("cpu_count"),
         "labels": hive.labels,
-        "artifacts": hive.artifacts,
+        "artifacts": items,
         "workers": [],
         "last_seen": iso(hive.last_seen),
         "joined_at": iso(hive.joined_at),
@@ -53,30 +56,33 @@ def hive_view(hive: Hive, now: float | None = None) -> dict[str, Any]:
     }
 
 
-def candidates(session: Session, now: float) -> list[Candidate]:
-    """All members as placement sees them."""
+def fleet_view(session: Session, now: float) -> list[dict[str, Any]]:
+    items = artifacts.by_hive(session)
+    return [hive_view(hive, items[hive.id], now) for hive in members(session)]
+
+
+def candidates(session: Session, now: float, resource: str) -> list[Candidate]:
+    """All members as placement sees them for a job on `resource`."""
     reserved, load = _commitments(session)
+    held = artifacts.status_by_hive(session, resource)
     return [
-        _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now) for hive in members(session)
+        _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), held.get(hive.id), now)
+        for hive in members(session)
     ]
 
 
-def candidate(session: Session, hive: Hive, now: float, *, but_for: str | None = None) -> Candidate:
-    """One hive as placement sees it; `but_for` leaves that job out of what it has promised."""
-    reserved, load = _commitments(session, hive_id=hive.id, but_for=but_for)
-    return _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), now)
+def candidate(session: Session, hive: Hive, job: Job, now: float) -> Candidate:
+    """One hive as placement sees it for `job`, which is left out of what the hive has promised."""
+    reserved, load = _commitments(session, hive_id=hive.id, but_for=job.id)
+    held = artifacts.status_by_hive(session, job.resource)
+    return _candidate(hive, reserved.get(hive.id, 0), load.get(hive.id, 0), held.get(hive.id), now)
 
 
-def bytes_done(progress: dict[str, Any] | None) -> int:
+def bytes_done(progress: Mapping[str, Any] | None) -> int:
     return int(progress["done"]) if progress and progress.get("unit") == "bytes" else 0
 
 
-def _candidate(hive: Hive, reserved: int, load: int, now: float) -> Candidate:
-    def held(status: str) -> frozenset[str]:
-        return frozenset(
-            f"{item['kind']}:{item['id']}" for item in hive.artifacts if item["status"] == status
-        )
-
+def _candidate(hive: Hive, reserved: int, load: int, held: str | None, now: float) -> Candidate:
     return Candidate(
         id=hive.id,
         name=hive.name,
@@ -88,8 +94,7 @@ def _candidate(hive: Hive, reserved: int, load: int, now: float) -> Candidate:
         disk_free=hive.facts.get("disk_free", 0),
         reserved=reserved,
         load=load,
-        artifacts=held("available"),
-        partials=held("downloading"),
+        held=held,
     )
 
 
@@ -106,7 +111,7 @@ def _commitments(
     reserved: dict[str, int] = {}
     load: dict[str, int] = {}
     for owner, size, progress in session.exec(query):
-        assert owner is not None
-        reserved[owner] = reserved.get(owner, 0) + max((size or 0) - bytes_done(progress), 0)
-        load[owner] = load.get(owner, 0) + 1
+        if owner is not None:
+            reserved[owner] = reserved.get(owner, 0) + max((size or 0) - bytes_done(progress), 0)
+            load[owner] = load.get(owner, 0) + 1
     return reserved, load

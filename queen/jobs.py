@@ -25,8 +25,8 @@ def get(tx: Transaction, job_id: str) -> Job:
     """The row, locked for the rest of the transaction; its parent is locked first."""
     parent_id = tx.session.exec(select(Job.parent_id).where(Job.id == job_id)).first()
     if parent_id:
-        tx.session.get(Job, parent_id, with_for_update=True)
-    job = tx.session.get(Job, job_id, with_for_update=True)
+        tx.session.get(Job, parent_id, with_for_update=True, populate_existing=True)
+    job = tx.session.get(Job, job_id, with_for_update=True, populate_existing=True)
     if job is None:
         raise NotFound("There is no such job.", hint="List the jobs: rbee job ls")
     return job
@@ -44,6 +44,8 @@ def claim(
 ) -> bool:
     """queued → running for one claimant; False when somebody was faster or a stop was asked for."""
     tx.session.flush()
+    if job.parent_id:
+        get(tx, job.id)
     done = tx.session.execute(
         update(Job)
         .where(
@@ -68,11 +70,11 @@ def claim(
         return False
     tx.session.refresh(job)
     changed = [events.job_changed(job, now)]
-    if parent := _parent(tx, job):
-        if parent.state == JobState.QUEUED:
-            _set_state(parent, JobState.RUNNING, now)
-            parent.started_at = now
-            changed.append(events.job_changed(parent, now))
+    parent = _parent(tx, job)
+    if parent and parent.state == JobState.QUEUED:
+        _set_state(parent, JobState.RUNNING, now)
+        parent.started_at = now
+        changed.append(events.job_changed(parent, now))
     events.append(tx, changed)
     return True
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from redis import Redis, RedisError
 from sqlmodel import col, select, update
 
-from queen import broker_acl, hives, jobs
+from queen import artifacts, broker_acl, hives, jobs
 from queen.database import Database, Transaction
 from queen.principals import new_token, token_hash
 from queen.rows import Hive, Job, JoinToken
@@ -79,7 +79,6 @@ def register(tx: Transaction, request: JoinRequest, *, kind: str, now: float) ->
         facts=request.facts.model_dump(mode="json"),
         protocol=request.protocol,
         labels={},
-        artifacts=[],
         joined_at=now,
     )
     tx.session.add(hive)
@@ -112,6 +111,7 @@ def remove(tx: Transaction, hive_id: str) -> Hive:
     hive = hives.get(tx.session, hive_id)
     now = time.time()
     hive.removed_at = now
+    artifacts.forget(tx, hive_id)
     error = {
         "code": "hive_removed",
         "message": f"{hive.name} was removed from the fleet.",

@@ -194,7 +194,7 @@ class Hub:
             self._stopping.wait(0.5)
 
     def _follow(self) -> None:
-        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(LIVE_CHANNEL)
             self._catch_up()
             while not self._stopping.is_set():

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.timing import PROTOCOL
 
+AVAILABLE = "available"
 DISK_FACTOR = 1.05
 """Free disk wanted for a job, as a share of the bytes it will write."""
 
@@ -28,9 +29,8 @@ class Candidate:
     reserved: int
     load: int
     """Jobs running or placed there."""
-    artifacts: frozenset[str] = frozenset()
-    """Resources it holds complete, such as `model:org/repo`."""
-    partials: frozenset[str] = frozenset()
+    held: str | None = None
+    """Status that the wanted artifact has there; None when it does not."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,6 @@ class Wanted:
     """What a job needs. `size` in bytes, None while unknown; `done` of them lie where its pieces are."""
 
     operation: str
-    resource: str
     size: int | None = None
     done: int = 0
     hive: str | None = None
@@ -112,17 +111,17 @@ def judge(wanted: Wanted, hive: Candidate, *, ignore_online: bool = False) -> Ve
         )
     if hive.id in wanted.excluded:
         return no("excluded", wanted.excluded[hive.id])
-    if wanted.size is not None and wanted.resource not in hive.artifacts:
-        left = wanted.size - (wanted.done if wanted.resource in hive.partials else 0)
+    if wanted.size is not None and hive.held != AVAILABLE:
+        left = wanted.size - (wanted.done if hive.held is not None else 0)
         room, need = hive.disk_free - hive.reserved, int(left * DISK_FACTOR)
         if room < need:
             return no("disk", "It has not enough free disk.", need, max(room, 0))
-    return Verdict(hive.id, hive.name, True, score=_score(wanted, hive))
+    return Verdict(hive.id, hive.name, True, score=_score(hive))
 
 
-def _score(wanted: Wanted, hive: Candidate) -> float:
+def _score(hive: Candidate) -> float:
     """Holding the artifact beats holding pieces, pieces beat an idle hive, and an idle hive beats a roomy one."""
     room = max(hive.disk_free - hive.reserved, 0)
     roominess = room / (room + 1e12)
-    held = 100.0 if wanted.resource in hive.artifacts else 50.0 if wanted.resource in hive.partials else 0.0
+    held = 100.0 if hive.held == AVAILABLE else 50.0 if hive.held is not None else 0.0
     return round(held + 10.0 / (1 + hive.load) + roominess, 3)

@@ -94,11 +94,10 @@ class Reconciler:
         if not job_ids:
             return
         with self._database.write() as tx:
-            fleet = hives.candidates(tx.session, now)
             for job_id in job_ids:
                 job = tx.session.get(Job, job_id, with_for_update=True)
                 if job is not None:
-                    dispatch.send(tx, job, now, fleet)
+                    dispatch.send(tx, job, now)
 
     def _send_late_ends(self, now: float) -> None:
         with self._database.read() as session:

@@ -78,7 +78,7 @@ class Recorder:
     def rewind_lost_streams(self) -> None:
         """A broker that was emptied may number its entries from below the cursor: then read from the beginning."""
         for hive_id, cursor in self._cursors.items():
-            newest = self._redis.xrevrange(narration_stream(hive_id), count=1)
+            newest: Any = self._redis.xrevrange(narration_stream(hive_id), count=1)
             if newest and _key(newest[0][0].decode()) < _key(cursor):
                 log.warning("action=rewind hive=%s", hive_id)
                 with self._database.write() as tx:
@@ -89,7 +89,9 @@ class Recorder:
         """Reads once, records what came and returns how many entries that were. Raises SteppedDown, RedisError."""
         if not self._cursors:
             return 0
-        streams = {narration_stream(hive_id): cursor for hive_id, cursor in self._cursors.items()}
+        streams: dict[Any, Any] = {
+            narration_stream(hive_id): cursor for hive_id, cursor in self._cursors.items()
+        }
         read = self._redis.xread(streams, count=COUNT, block=max(int(block * 1000), 1))
         if not read:
             return 0

@@ -122,12 +122,23 @@ class Hive(SQLModel, table=True):
     labels: dict[str, str] = Field(default_factory=dict, sa_column=_json(nullable=False))
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=_json(nullable=False))
     """`shared.protocol.HiveFacts`, its changing numbers refreshed by samples."""
-    artifacts: list[dict[str, Any]] = Field(default_factory=list, sa_column=_json(nullable=False))
     protocol: int = 0
     boot_id: str | None = None
     last_seen: float | None = None
     joined_at: float
     removed_at: float | None = None
+
+
+class Artifact(SQLModel, table=True):
+    """A model or worker package on one hive; `item` is what the hive tells of it."""
+
+    __tablename__ = "artifact"
+
+    hive_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    id: str = Field(primary_key=True, index=True)
+    status: str
+    item: dict[str, Any] = Field(sa_column=_json(nullable=False))
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -46,7 +46,7 @@ def frame(kind: str, data: str, event_id: int | None = None) -> bytes:
     return f"{head}event: {kind}\n{body}\n".encode()
 
 
-class Streams(ServerSentEventsBlueprint):
+class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
     """Flask-SSE's blueprint with its stream replaced: replay, heartbeat, no channel chosen by the visitor, one subscription."""
 
     def __init__(self, database: Database, hub: Hub, redis: Redis) -> None:
@@ -117,13 +117,13 @@ class Streams(ServerSentEventsBlueprint):
                     yield rendered
                 if event.type == "end":
                     return
-            for event in _follow(subscription, position):
-                if event is None:
+            for live_event in _follow(subscription, position):
+                if live_event is None:
                     yield b": ping\n\n"
-                elif event.type != "end" or event.job_id == job_id:
-                    if rendered := event.rendered(renderer):
+                elif live_event.type != "end" or live_event.job_id == job_id:
+                    if rendered := live_event.rendered(renderer):
                         yield rendered
-                    if event.type == "end":
+                    if live_event.type == "end":
                         return
 
     def _fleet_frames(self, topic: Topic, last_id: int | None, renderer: Renderer) -> Iterator[bytes]:

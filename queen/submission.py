@@ -101,10 +101,9 @@ def _insert(tx: Transaction, submission: Submission, principal: str, now: float)
 
 
 def _insert_for_all(tx: Transaction, submission: Submission, principal: str, now: float) -> Job:
-    fleet = hives.candidates(tx.session, now)
     operation = submission.operation
-    resource = operation.resource(submission.params)
-    decision = place(Wanted(operation=operation.name, resource=resource), fleet)
+    fleet = hives.candidates(tx.session, now, operation.resource(submission.params))
+    decision = place(Wanted(operation=operation.name), fleet)
     fitting = [verdict.hive_id for verdict in decision.verdicts if verdict.fits]
     if not fitting:
         raise Conflict(
@@ -119,7 +118,7 @@ def _insert_for_all(tx: Transaction, submission: Submission, principal: str, now
     for hive_id in fitting:
         child = _row(submission, {"hive": hive_id}, principal, now)
         child.parent_id = parent.id
-        dispatch.send(tx, jobs.create(tx, child), now, fleet)
+        dispatch.send(tx, jobs.create(tx, child), now)
     return parent
 
 

@@ -129,5 +129,7 @@ class OutcomeReport(BaseModel):
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     last_seq: int = Field(ge=0)
+    artifact: dict[str, Any] | None = None
+    """What the job's artifact is now on this hive: its inventory item, or `{kind, id, status: "gone"}`."""
     exclude: bool = False
     """With `released`: this hive cannot do the job; do not place it here again."""

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from queen import attempts, claims, hives, joining
+from queen import artifacts, attempts, claims, hives, joining
 from queen.api.requests import accepts, body_as
 from queen.broker_acl import hive_user
 from queen.broker_server import broker_url, url_of_user
@@ -34,9 +34,8 @@ class HivePatch(BaseModel):
 @needs(Scope.OPERATE)
 def index() -> dict[str, Any]:
     """List the hives."""
-    now = time.time()
     with services().database.read() as session:
-        return {"items": [hive_view(hive, now) for hive in hives.members(session)]}
+        return {"items": hives.fleet_view(session, time.time())}
 
 
 @fleet.get("/hives/<hive_id>")
@@ -44,7 +43,7 @@ def index() -> dict[str, Any]:
 def show(hive_id: str) -> dict[str, Any]:
     """One hive."""
     with services().database.read() as session:
-        return hive_view(hives.get(session, hive_id))
+        return hive_view(hives.get(session, hive_id), artifacts.by_hive(session, hive_id)[hive_id])
 
 
 @fleet.patch("/hives/<hive_id>")
@@ -58,7 +57,7 @@ def change(hive_id: str) -> dict[str, Any]:
         hive.name = patch.name or hive.name
         hive.labels = hive.labels if patch.labels is None else patch.labels
         tx.tales.append(LiveHive(hive.id))
-    return hive_view(hive)
+    return show(hive_id)
 
 
 @fleet.delete("/hives/<hive_id>")
@@ -147,11 +146,8 @@ def _broker_host() -> str | None:
     settings = services().settings
     if settings.redis_url or is_loopback(settings.broker_host):
         return None
-    return (
-        settings.broker_host
-        if settings.broker_host not in {"0.0.0.0", "::"}
-        else request.host.rsplit(":", 1)[0]
-    )
+    everywhere = settings.broker_host in {"0.0.0.0", "::"}  # noqa: S104 - a comparison, not a bind
+    return request.host.rsplit(":", 1)[0] if everywhere else settings.broker_host
 
 
 def _with_secrets(grant: Grant) -> dict[str, Any]:

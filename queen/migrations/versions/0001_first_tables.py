@@ -15,6 +15,18 @@ depends_on = None
 def upgrade() -> None:
 
     op.create_table(
+        "artifact",
+        sa.Column("hive_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("item", sa.JSON(none_as_null=True), nullable=False),
+        sa.PrimaryKeyConstraint("hive_id", "kind", "id"),
+    )
+    with op.batch_alter_table("artifact", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_artifact_id"), ["id"], unique=False)
+
+    op.create_table(
         "counter",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -51,7 +63,6 @@ def upgrade() -> None:
         sa.Column("broker_password_hash", sa.String(), nullable=False),
         sa.Column("labels", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("facts", sa.JSON(none_as_null=True), nullable=False),
-        sa.Column("artifacts", sa.JSON(none_as_null=True), nullable=False),
         sa.Column("protocol", sa.Integer(), nullable=False),
         sa.Column("boot_id", sa.String(), nullable=True),
         sa.Column("last_seen", sa.Float(), nullable=True),
@@ -196,3 +207,7 @@ def downgrade() -> None:
     op.drop_table("event")
     op.drop_table("cursor")
     op.drop_table("counter")
+    with op.batch_alter_table("artifact", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_artifact_id"))
+
+    op.drop_table("artifact")
