@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hive.download.flow import Flow
 from hive.download.incoming import IncomingFile, Stage
 from hive.download.lifeline import Lifeline
 from hive.download.piecemap import Piece
@@ -51,6 +52,7 @@ class Schedule:
         self.not_before = 0.0
         self.limited_at = 0.0
         self.any_success = False
+        self.flow = Flow()
 
     def next(self, pace: Pace) -> Segment | None:
         """The next stretch to fetch, None when every file is done. Blocks; raises Cut."""
@@ -85,6 +87,7 @@ class Schedule:
                 return 0
             kept = min(count, segment.end - segment.at)
             segment.at += kept
+            self.flow.add(kept, time.monotonic())
             received = file.received
             if received > file.best:
                 file.best = received
@@ -130,6 +133,8 @@ class Schedule:
         with self.lock:
             file.stage = Stage.OPEN
             self.any_success = True
+            if not file.small:
+                self.flow.begin(time.monotonic())
             self.wake()
 
     def restart(self, file: IncomingFile) -> None:
@@ -180,21 +185,24 @@ class Schedule:
         if self._active >= self.limit or now < self.not_before:
             return None
         for file in self._begun:
-            if now >= file.trouble.not_before and (segment := self._from(file, pace)):
+            if now >= file.trouble.not_before and (segment := self._from(file, pace, now)):
                 return segment
         if self._fresh and self._may_open(self._fresh[0]):
             file = self._fresh.popleft()
             self._begun.append(file)
-            return self._from(file, pace)
-        return self._steal(pace, now)
+            return self._from(file, pace, now)
+        return None if self._is_fast(now) else self._steal(pace, now)
 
-    def _from(self, file: IncomingFile, pace: Pace) -> Segment | None:
+    def _from(self, file: IncomingFile, pace: Pace, now: float) -> Segment | None:
         if file.stage is Stage.NEW:
             file.stage = Stage.OPENING
             return file.carve(self._span(file, pace)) or file.activate(Segment(file, 0, 0))
-        if file.stage is Stage.OPEN and (file.ranges or not file.active):
+        if file.stage is Stage.OPEN and (not file.active or (file.ranges and not self._is_fast(now))):
             return file.carve(self._span(file, pace))
         return None
+
+    def _is_fast(self, now: float) -> bool:
+        return self._active > 0 and self.flow.is_enough(self._active, now)
 
     def _span(self, file: IncomingFile, pace: Pace) -> int:
         """Long enough to make waiting cheap, short enough that all end together and the hash can follow."""
@@ -233,4 +241,9 @@ class Schedule:
     def _nap(self, now: float) -> float:
         """Seconds until something may change without anybody saying so."""
         times = [file.trouble.not_before - now for file in self._begun] + [self.not_before - now]
-        return min([0.25 if self._active else 1.0, *(seconds + 0.001 for seconds in times if seconds > 0)])
+        return min(
+            [
+                0.05 if self._active < self.limit else 1.0,
+                *(seconds + 0.001 for seconds in times if seconds > 0),
+            ]
+        )

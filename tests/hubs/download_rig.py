@@ -97,10 +97,7 @@ def leftovers() -> tuple[list[str], list[Any]]:
     threads = [
         thread.name for thread in threading.enumerate() if thread.name.startswith(("download", "look-up"))
     ]
-    listening = {found.laddr for found in psutil.Process().net_connections("tcp") if found.status == "LISTEN"}
-    clients = [
-        found
-        for found in psutil.Process().net_connections("tcp")
-        if found.status != "LISTEN" and found.laddr not in listening and found.raddr
-    ]
+    connections = psutil.Process().net_connections("tcp")
+    listening = {found.laddr for found in connections if found.status == "LISTEN"}
+    clients = [found for found in connections if found.raddr and found.laddr not in listening]
     return threads, clients
