@@ -45,7 +45,7 @@ def state_file(rig: Rig, suffix: str) -> Path:
 
 
 def test_a_paused_download_goes_on_where_it_was(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", BODY, rate=4 * MIB)
+    served = server.add("m", BODY, rate=8 * MIB)
     pause(Rig(tmp_path), server, 8 * MIB)
     before = served.sent
     served.rate, served.requests = None, []
@@ -61,7 +61,7 @@ def test_a_paused_download_goes_on_where_it_was(server: FileServer, tmp_path: Pa
 
 
 def test_a_file_without_a_published_hash_resumes_by_its_etag(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", BODY, rate=4 * MIB)
+    served = server.add("m", BODY, rate=8 * MIB)
     pause(Rig(tmp_path), server, 8 * MIB, sha256=None)
     before, served.rate = served.sent, None
     rig = Rig(tmp_path)
@@ -77,7 +77,7 @@ def test_another_version_at_the_host_is_never_mixed_in(
     server: FileServer, tmp_path: Path, known: bool
 ) -> None:
     hash_or_not = {} if known else {"sha256": None}
-    served = server.add("m", noise(len(BODY), seed=9), etag='"old"', rate=4 * MIB)
+    served = server.add("m", noise(len(BODY), seed=9), etag='"old"', rate=8 * MIB)
     pause(Rig(tmp_path), server, 4 * MIB, **hash_or_not)
     served.body, served.etag, served.rate = BODY, '"new"', None
     rig = Rig(tmp_path)
@@ -89,7 +89,7 @@ def test_another_version_at_the_host_is_never_mixed_in(
 
 
 def test_without_hash_and_validators_nothing_old_is_trusted(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", noise(len(BODY), seed=9), etag=None, rate=4 * MIB)
+    served = server.add("m", noise(len(BODY), seed=9), etag=None, rate=8 * MIB)
     pause(Rig(tmp_path), server, 4 * MIB, sha256=None)
     served.body, served.rate = BODY, None
     rig = Rig(tmp_path)
@@ -100,7 +100,7 @@ def test_without_hash_and_validators_nothing_old_is_trusted(server: FileServer, 
 
 
 def test_a_plan_of_other_content_starts_afresh(server: FileServer, tmp_path: Path) -> None:
-    server.add("m", noise(len(BODY), seed=9), rate=4 * MIB)
+    server.add("m", noise(len(BODY), seed=9), rate=8 * MIB)
     pause(Rig(tmp_path), server, 4 * MIB, sha256="0" * 64)
     server.add("m", BODY)
     rig = Rig(tmp_path)
@@ -113,7 +113,7 @@ def test_a_plan_of_other_content_starts_afresh(server: FileServer, tmp_path: Pat
 
 @pytest.mark.parametrize("damage", ["zeros", "torn map", "short data", "nonsense map", "no data", "no map"])
 def test_a_power_cut_costs_only_what_it_took(server: FileServer, tmp_path: Path, damage: str) -> None:
-    served = server.add("m", BODY, rate=4 * MIB)
+    served = server.add("m", BODY, rate=8 * MIB)
     first = Rig(tmp_path)
     pause(first, server, 8 * MIB)
     part, record = state_file(first, ".part"), state_file(first, ".map")
@@ -201,10 +201,10 @@ def test_verified_files_of_a_set_are_neither_fetched_nor_hashed_again(
     bodies = {f"f{number}": noise(6 * MIB, number) for number in range(4)}
     for path, body in bodies.items():
         server.add(path, body)
-    server.files["f3"].rate = 200_000
+    server.files["f3"].rate = 500_000
     files = [planned(server.url(path), body, path=path) for path, body in bodies.items()]
     first = Rig(tmp_path)
-    job = first.fetch_until(19 * MIB, *files)
+    job = first.fetch_until(18 * MIB + MIB // 2, *files)
     for _ in job:
         if all((first.folder / path).exists() for path in ("f0", "f1", "f2")):
             break
@@ -245,7 +245,7 @@ def test_a_finished_file_that_was_touched_is_fetched_again(server: FileServer, t
 
 
 def test_a_crash_between_name_and_record_costs_a_hash_and_no_byte(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", BODY, rate=4 * MIB)
+    served = server.add("m", BODY, rate=8 * MIB)
     first = Rig(tmp_path)
     pause(first, server, 8 * MIB)
     served.rate = None
