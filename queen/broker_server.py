@@ -17,6 +17,7 @@ import urllib.parse
 from pathlib import Path
 from typing import NamedTuple
 
+from queen.ports import is_free
 from queen.settings import QueenSettings
 from shared.errors import SettingsError
 
@@ -215,22 +216,11 @@ def _usable_port(host: str, remembered: str | None) -> int:
     """The port from before, which hives know; another one only when it stays taken."""
     if remembered:
         for _ in range(10):  # a broker that is just ending frees it within moments
-            if _is_free(host, int(remembered)):
+            if is_free(host, int(remembered)):
                 return int(remembered)
             time.sleep(0.1)
         log.warning("action=move_broker port=%s reason=taken", remembered)
-    return next(port for port in iter(lambda: secrets.choice(PORTS), None) if _is_free(host, port))
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    return next(port for port in iter(lambda: secrets.choice(PORTS), None) if is_free(host, port))
 
 
 def _remembered(path: Path) -> str | None:

@@ -22,6 +22,7 @@ from types import FrameType
 from queen.child import Child, Process
 from queen.console import Console
 from queen.group_guard import GroupGuard
+from queen.ports import port_open
 
 __all__ = ["Process", "Supervisor", "port_open"]
 
@@ -34,19 +35,6 @@ GLANCE = 0.05
 """Seconds between two looks while something is started or stopped."""
 TRIES = 3
 """So often a program may end before all were ready for the first time; then the start has failed."""
-
-
-def port_open(host: str, port: int) -> Callable[[], bool]:
-    """A ready check: something listens there."""
-
-    def check() -> bool:
-        try:
-            socket.create_connection((host, port), timeout=0.5).close()
-        except OSError:
-            return False
-        return True
-
-    return check
 
 
 class Supervisor:
