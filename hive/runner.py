@@ -6,6 +6,7 @@ known to `attempts`, so that the heartbeat renews its lease and a cancel finds i
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,8 +20,7 @@ from hive.stop import Reason, Stop, Stopped
 from shared.errors import JobFailed, RbeeError, Unavailable
 from shared.ids import new_claim_id
 from shared.narration import Line
-from shared.operations import OPERATIONS as TABLE
-from shared.operations import Lane
+from shared.operations import OPERATIONS, Lane
 from shared.protocol import ClaimRequest, Grant, OutcomeReport, RunningAttempt
 from shared.redaction import Redactor
 from shared.states import Outcome
@@ -35,6 +35,9 @@ class Performs(Protocol):
 
     def artifact(self, grant: Grant) -> dict[str, Any] | None: ...
 
+
+CLAIM_WITHIN = 20.0
+"""Seconds a claim is repeated; shorter than a lease."""
 
 _STOPPED = {
     Reason.CANCEL: (
@@ -79,12 +82,13 @@ class Runner:
         self._lock = threading.Lock()
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._threads: set[threading.Thread] = set()
-        self._ending = False
+        self._looking = threading.Lock()
+        self._ending = threading.Event()
 
     def ring(self, operation: str, job_id: str, attempt: int) -> None:
         """Claims one job by name and works on it in this thread; silently nothing when its lane is full or it is gone."""
-        lane = TABLE[operation].lane
-        if self._ending or not self._lanes.take(lane):
+        lane = OPERATIONS[operation].lane
+        if self._ending.is_set() or not self._lanes.take(lane):
             return
         request = ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, job_id=job_id, attempt=attempt)
         grants = self._claim(request)
@@ -94,9 +98,9 @@ class Runner:
         self._work_through(lane, grants[0])
 
     def look_for_work(self, waiting: dict[Lane, int]) -> None:
-        """Asks for as many jobs as wait and have room; works on them in threads of their own."""
-        for lane, count in waiting.items():
-            self._start(lane, self._pull(lane, count))
+        """Asks, in a thread of its own, for as many jobs as wait and have room; one such thread at a time."""
+        if self._looking.acquire(blocking=False):
+            threading.Thread(target=self._look, args=(waiting,), name="look", daemon=True).start()
 
     def attempts(self) -> list[RunningAttempt]:
         """What the heartbeat says we hold."""
@@ -131,7 +135,7 @@ class Runner:
 
     def end(self, within: float) -> None:
         """Checkpoints and hands back what runs; returns when all is reported, or after `within` seconds."""
-        self._ending = True
+        self._ending.set()
         with self._lock:
             held = list(self._attempts.values())
             threads = list(self._threads)
@@ -141,9 +145,16 @@ class Runner:
             thread.join(timeout=within)
         self._outbox.close()
 
+    def _look(self, waiting: dict[Lane, int]) -> None:
+        try:
+            for lane, count in waiting.items():
+                self._start(lane, self._pull(lane, count))
+        finally:
+            self._looking.release()
+
     def _pull(self, lane: Lane, count: int) -> list[Grant]:
         """Takes places, asks for that many jobs, and gives back the places that got none."""
-        taken = 0 if self._ending else self._lanes.take(lane, count)
+        taken = 0 if self._ending.is_set() else self._lanes.take(lane, count)
         if not taken:
             return []
         request = ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, lanes={lane: taken})
@@ -157,7 +168,10 @@ class Runner:
             threading.Thread(target=self._work_through, args=(lane, grant), name=name, daemon=True).start()
 
     def _claim(self, request: ClaimRequest) -> list[Grant]:
-        for _ in range(2):
+        """Asks again, with the same claim id, when an answer is lost: the job may be ours without our knowing."""
+        end = time.monotonic() + CLAIM_WITHIN
+        wait = 0.1
+        while True:
             try:
                 return self._queen.claim(request)
             except Unavailable as error:
@@ -165,7 +179,9 @@ class Runner:
             except RbeeError as error:
                 log.debug("action=claim refused=%s", error.code)
                 return []
-        return []
+            if time.monotonic() > end or self._ending.wait(wait):
+                return []
+            wait = min(2 * wait, 2.0)
 
     def _work_through(self, lane: Lane, grant: Grant) -> None:
         """Works on one job, then on what waits in the same lane, until nothing does; holds one place meanwhile."""
@@ -175,7 +191,7 @@ class Runner:
             following: list[Grant] = [grant]
             while following:
                 self._work(following[0])
-                following = [] if self._ending else self._next(lane)
+                following = [] if self._ending.is_set() else self._next(lane)
         finally:
             self._lanes.give_back(lane)
             with self._lock:
@@ -190,7 +206,7 @@ class Runner:
         attempt = Attempt(grant, narration)
         with self._lock:
             self._attempts[grant.job_id, grant.attempt] = attempt
-        if self._ending:
+        if self._ending.is_set():
             attempt.stop.set(Reason.SHUTDOWN)
         report = self._carry_out(attempt)
         if report is None:

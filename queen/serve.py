@@ -4,15 +4,17 @@ import logging
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from queen.app import create_app, create_services
-from queen.services import Services
 from queen.settings import QueenSettings
 from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from queen.services import Services
 
 THREADS = 600
 """More than `queen.streams.MAX_STREAMS`, so that streams never starve the rest."""
@@ -51,7 +53,10 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         for name, value in options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> "Flask":
+        """In the worker, after the fork: the master stays small."""
+        from queen.app import create_app, create_services
+
         self.services = create_services(self.settings)
         return create_app(self.services)
 
