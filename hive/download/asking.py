@@ -40,6 +40,7 @@ class Asker:
     def ask(self, segment: Segment) -> tuple[Answer, Verdict]:
         """The final answer for the segment's range. Sets `file.target` to where it came from."""
         file = segment.file
+        segment.asked = segment.end
         headers = _range_headers(segment)
         if file.is_local:
             answer = open_local(file.planned.url, headers)
@@ -94,7 +95,7 @@ def _range_headers(segment: Segment) -> dict[str, str]:
     file = segment.file
     if segment.start == 0 and not file.ranges:
         return {}
-    last = "" if segment.end >= ENDLESS else segment.end - 1
+    last = "" if segment.asked >= ENDLESS else segment.asked - 1
     headers = {"Range": f"bytes={segment.start}-{last}"}
     if (if_range := file.validators.if_range) is not None:
         headers["If-Range"] = if_range
@@ -106,6 +107,9 @@ def refuse_pages(file: IncomingFile, answer: Answer, size: int | None) -> None:
 
     A host that labels every file `text/html` is believed all the same when the size is the planned one.
     """
+    encoding = answer.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity" and file.planned.sha256 is None:
+        raise not_a_model(file.path, answer.host, f"{encoding[:16]}-compressed bytes")
     kinds = {
         "text/html": "a web page",
         "application/xhtml+xml": "a web page",
@@ -126,7 +130,7 @@ def agreed_size(segment: Segment, answer: Answer, verdict: Verdict) -> int | Non
         case Part(first, last, total, validators):
             refuse_pages(file, answer, total)
             _same_version(file, validators, total)
-            if first != segment.start or last >= segment.end:
+            if first != segment.start or last >= segment.asked:
                 raise Interrupted(f"{answer.host} sends other bytes than asked for")
             return total
         case Whole(length, validators):
@@ -143,6 +147,8 @@ def agreed_size(segment: Segment, answer: Answer, verdict: Verdict) -> int | Non
 def _same_version(file: IncomingFile, validators: Validators, size: int | None) -> None:
     if file.validators.differ(validators):
         raise Changed("the file changed at its source")
+    if size is not None and file.size is None and size < file.pieces.have:
+        raise Changed("the file became shorter at its source")
     if size is None or file.size is None or size == file.size:
         return
     if file.planned.size is not None:

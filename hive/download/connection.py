@@ -153,7 +153,7 @@ class Connection:
         self._http.sock = sock
 
     def _secure(self, sock: socket.socket) -> socket.socket:
-        secure = _trust().wrap_socket(sock, server_hostname=self._target.host, do_handshake_on_connect=False)
+        secure = trust().wrap_socket(sock, server_hostname=self._target.host, do_handshake_on_connect=False)
         self._lifeline.swap(sock, secure)
         try:
             secure.do_handshake()
@@ -191,7 +191,7 @@ class Connection:
 
 
 @cache
-def _trust() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """Reading the system's authorities takes tens of milliseconds, so it is done once."""
     return ssl.create_default_context()
 

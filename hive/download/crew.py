@@ -152,10 +152,7 @@ class Crew:
         if file.planned.sha256 not in {None, digest}:
             self._mismatch(file)
             return
-        try:
-            self._publish(file, digest)
-        except OSError as error:
-            raise storage_failed(error) from error
+        self._publish(file, digest)
 
     def _mismatch(self, file: IncomingFile) -> None:
         with self.schedule.lock:
@@ -183,11 +180,14 @@ class Crew:
             self._said.put(None)
 
     def _ended(self, future: Future[None]) -> None:
-        """Called in the thread that ended; keeps the first failure and stops the others."""
+        """Called in the thread that ended; keeps the first failure and stops the others.
+
+        The network's errors never get here, so an OSError is the disk's.
+        """
         try:
             error = future.exception()
         except CancelledError:
             return
         if error is not None and not isinstance(error, Cut) and self._failure is None:
-            self._failure = error
+            self._failure = storage_failed(error) if isinstance(error, OSError) else error
             self.cut()

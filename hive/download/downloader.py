@@ -80,6 +80,8 @@ class Downloader:
                 plan, folder, finished=finished, headers=headers or {}, stop=stop, bandwidth=bandwidth
             )
             return [found for file in plan.files if (found := finished.find(file))]
+        except OSError as error:
+            raise storage_failed(error) from error
         finally:
             finished.close()
 
@@ -99,6 +101,8 @@ class Downloader:
             for planned in plan.files
             if not finished.find(planned)
         ]
+        finished.forget_all_but({file.path for file in plan.files})
+        _sweep(folder / STATE, {file.key for file in files})
         for file in files:
             stop.check()
             file.recall()
@@ -119,7 +123,7 @@ class Downloader:
                 try:
                     yield from _watch(crew, plan, sum(before), Meter(here), stop)
                 finally:
-                    crew.close(sync=stop.reason not in {Reason.CANCEL, Reason.LOST})
+                    crew.close(sync=stop.reason in {None, Reason.PAUSE})
             stop.check()
         _sync_folders(folder, plan)
         finished.sync()
@@ -127,6 +131,7 @@ class Downloader:
 
 def _watch(crew: Crew, plan: Plan, before: int, meter: Meter, stop: Stop) -> Generator[Said, None, None]:
     """Narrates until every file is verified; raises what ended a thread of the crew."""
+    yield meter.read(before + crew.schedule.counts()[0], _total(plan, crew, before), "download")
     crew.start()
     while not crew.is_over:
         for text in crew.listen(PROGRESS_INTERVAL):
@@ -177,6 +182,13 @@ def _refuse_clashes(plan: Plan) -> None:
             code="bad_plan",
             hint="Choose single files of the model, or tell its publisher.",
         )
+
+
+def _sweep(state: Path, keys: set[str]) -> None:
+    """Removes the partial files of an earlier plan: they would only fill the disk."""
+    for found in state.iterdir():
+        if found.suffix in {".part", ".map"} and found.stem not in keys:
+            found.unlink()
 
 
 def _sync_folders(folder: Path, plan: Plan) -> None:

@@ -3,10 +3,12 @@
 import json
 import os
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.ids import is_traversal
 from shared.plan import PlannedFile
 
 
@@ -49,6 +51,17 @@ class FinishedFiles:
         with self._lock:
             self._known[planned.path] = record
             os.write(self._fd, (json.dumps(record) + "\n").encode())
+
+    def forget_all_but(self, paths: set[str]) -> None:
+        """Removes verified files that the plan no longer names: they would be published with the rest."""
+        for path in self._known.keys() - paths:
+            if is_traversal(path):
+                continue
+            stale = self._folder / path
+            with suppress(OSError):
+                stale.unlink(missing_ok=True)
+                for parent in stale.relative_to(self._folder).parents[:-1]:
+                    (self._folder / parent).rmdir()
 
     def close(self) -> None:
         os.close(self._fd)

@@ -12,6 +12,7 @@ byte is here, the hash is not. The schedule's lock guards all but `part`, `recal
 """
 
 import hashlib
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hive.download.part import Part
 from hive.download.piecemap import PieceMap
 from hive.download.segment import ENDLESS, Segment
 from hive.download.trouble import Trouble
+from shared.errors import JobFailed
 from shared.plan import PlannedFile
 
 SMALL = 4 << 20
@@ -42,7 +44,7 @@ class IncomingFile:
     """`state` is the hidden folder; `final` where the verified file goes."""
 
     def __init__(self, planned: PlannedFile, state: Path, final: Path) -> None:
-        key = hashlib.sha256(planned.path.encode()).hexdigest()[:32]
+        self.key = key = hashlib.sha256(planned.path.encode()).hexdigest()[:32]
         self.planned = planned
         self.final = final
         self.part = Part(state / f"{key}.part")
@@ -71,6 +73,11 @@ class IncomingFile:
         return self.planned.path
 
     @property
+    def _address(self) -> str:
+        """Without the query, where signatures and tokens live."""
+        return self.planned.url.split("?", 1)[0]
+
+    @property
     def is_local(self) -> bool:
         return self.planned.url.lower().startswith("file:")
 
@@ -92,7 +99,8 @@ class IncomingFile:
         identity = self.pieces.load()
         if identity and self.part.path.exists() and self._is_mine(identity):
             self.size = self.size if self.size is not None else identity["size"]
-            self.validators = Validators(identity["etag"], identity["modified"])
+            if identity["url"] == self._address:
+                self.validators = Validators(identity["etag"], identity["modified"])
             self.pieces.clip(min(self.part.path.stat().st_size, self.size or ENDLESS))
             self.best = self.pieces.have
         else:
@@ -125,10 +133,11 @@ class IncomingFile:
         self._remap()
 
     def close(self, *, sync: bool) -> None:
-        """Leaves the partial file for the next process; `sync` also for the next boot."""
+        """Leaves the partial file for the next process; `sync` also for the next boot, as far as possible."""
         if sync and self.part.is_open and len(self.pieces):
-            self.part.sync()
-            self.pieces.sync()
+            with suppress(JobFailed, OSError):
+                self.part.sync()
+                self.pieces.sync()
         self.part.close()
         self.pieces.close()
 
@@ -170,7 +179,7 @@ class IncomingFile:
     def _identity(self) -> dict[str, Any]:
         return {
             "path": self.path,
-            "url": self.planned.url.split("?", 1)[0],
+            "url": self._address,
             "size": self.size,
             "sha256": self.planned.sha256,
             "etag": self.validators.etag,
@@ -185,5 +194,5 @@ class IncomingFile:
             return False
         if self.planned.sha256 is not None:
             return bool(identity["sha256"] == self.planned.sha256)
-        same_place = identity["url"] == self.planned.url.split("?", 1)[0]
+        same_place = identity["url"] == self._address
         return bool(same_place and (identity["etag"] or identity["modified"]))

@@ -72,7 +72,8 @@ class Origins:
 
     def _lives_privately(self, url: str) -> bool:
         _, host, port, _ = _parts(url)
-        return self._is_configured(host, port) and all(_is_private(at) for _, at in _resolve(host, port))
+        found = _resolve(host, port)
+        return self._is_configured(host, port) and bool(found) and all(_is_private(at) for _, at in found)
 
     def _is_configured(self, host: str, port: int) -> bool:
         return (host, None) in self._configured or (host, port) in self._configured

@@ -18,6 +18,8 @@ class Part:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
+        self.is_sparse = False
+        """Whether the file system gives the room only as it is written."""
 
     def open(self) -> int:
         """The size of the data file in bytes, 0 for a new one."""
@@ -39,7 +41,8 @@ class Part:
         """Claims the room now, so that a full disk shows early; sparse where it cannot be claimed."""
         before = os.fstat(self._fd).st_blocks * 512
         try:
-            if not _fallocate(self._fd, size):
+            self.is_sparse = not _fallocate(self._fd, size)
+            if self.is_sparse:
                 os.ftruncate(self._fd, size)
         except OSError as error:
             raise storage_failed(error, size) from error

@@ -31,7 +31,7 @@ class Piece:
 
 
 class PieceMap:
-    """Pieces in memory and, where `path` is given, on disk. Guarded by the schedule's lock."""
+    """Pieces in memory, guarded by the schedule's lock, and where `path` is given also on disk."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -78,18 +78,24 @@ class PieceMap:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             self._append("")
 
-    def add(self, start: int, length: int, crc: int) -> None:
-        self._pieces[start] = Piece(start, length, crc, trusted=True)
+    def add(self, start: int, length: int, crc: int) -> Piece:
+        """A piece that this process wrote; in memory only, until `note`."""
+        piece = self._pieces[start] = Piece(start, length, crc, trusted=True)
         self.have += length
-        self._append(f"+ {start} {length} {crc:08x}")
+        return piece
 
     def drop(self, piece: Piece) -> None:
+        """In memory only, until `note_loss`."""
         del self._pieces[piece.start]
         self.have -= piece.length
-        self._append(f"- {piece.start}")
 
-    def trust(self, piece: Piece) -> None:
-        self._pieces[piece.start] = Piece(piece.start, piece.length, piece.crc, trusted=True)
+    def note(self, piece: Piece) -> None:
+        """Writes the piece down; needs no lock."""
+        self._append(f"+ {piece.start} {piece.length} {piece.crc:08x}")
+
+    def note_loss(self, piece: Piece) -> None:
+        """Writes down that the piece is damaged; needs no lock, but comes before its bytes are fetched anew."""
+        self._append(f"- {piece.start}")
 
     def clip(self, size: int) -> None:
         """Forgets what lies past the end of a data file of `size` bytes."""

@@ -58,7 +58,7 @@ class Recovery:
         if trouble.failures >= self._retries:
             raise unreachable(file.path, fault.reason, trouble.failures + 1)
         delay = backoff(trouble.failures + 1, self._first_delay)
-        others = len(file.active) > 1
+        others = len(file.active) > 1 and trouble.failures == 0
         trouble.add(delay, blocks=not others)
         count = f"retry {trouble.failures} of {self._retries}"
         self._say(f"{file.path}: {fault.reason}; {count} in {seconds_in_words(delay)}.")

@@ -36,7 +36,7 @@ class Pace:
 
 
 class Schedule:
-    """Thread-safe; holds its lock for moments only, never over I/O but the one line of a piece map."""
+    """Thread-safe; holds its lock for moments only, never over I/O: a stop has to get it."""
 
     def __init__(self, files: Sequence[IncomingFile], connections: int, lifeline: Lifeline) -> None:
         lock = threading.Lock()
@@ -97,10 +97,12 @@ class Schedule:
     def landed(self, segment: Segment, length: int, crc: int) -> None:
         """The next `length` bytes of the segment are in the data file."""
         with self.lock:
-            if segment.file.stage is not Stage.RESTARTING:
-                segment.file.pieces.add(segment.landed, length, crc)
-                segment.landed += length
-                self._pieces.notify_all()
+            if segment.file.stage is Stage.RESTARTING:
+                return
+            piece = segment.file.pieces.add(segment.landed, length, crc)
+            segment.landed += length
+            self._pieces.notify_all()
+        segment.file.pieces.note(piece)
 
     def release(self, segment: Segment) -> bool:
         """Hands the segment in, done or not. True for the one caller that brought the file's last byte."""
@@ -148,6 +150,7 @@ class Schedule:
 
     def distrust(self, file: IncomingFile, piece: Piece) -> None:
         """The piece is not what its record says; it is missing again."""
+        file.pieces.note_loss(piece)
         with self.lock:
             file.pieces.drop(piece)
             file.give_back(piece.start, piece.end)

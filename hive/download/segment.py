@@ -25,6 +25,8 @@ class Segment:
     at: int = field(init=False)
     landed: int = field(init=False)
     since: float = field(default_factory=time.monotonic)
+    asked: int = 0
+    """The end that was asked for; `end` may be lower by the time of the answer."""
     connection: "Connection | None" = None
 
     def __post_init__(self) -> None:

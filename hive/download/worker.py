@@ -104,6 +104,9 @@ class Worker:
                 file.validators = verdict.validators if isinstance(verdict, Part | Whole) else file.validators
             if size is not None and file.size is None:
                 file.learn_size(size)
+            if isinstance(verdict, Part) and file.size is not None and verdict.last + 1 < segment.end:
+                file.give_back(verdict.last + 1, segment.end)
+                segment.end = verdict.last + 1
         if opening:
             self._open(file, file.size)
         return segment.start if isinstance(verdict, Whole) else 0
@@ -158,12 +161,17 @@ class Worker:
                 length += kept
                 now = time.monotonic()
                 if length >= full or (length >= _CHECKPOINT_BYTES and now - since > _CHECKPOINT_AFTER):
-                    self._schedule.landed(segment, length, crc)
+                    self._land(segment, length, crc)
                     length, crc, since = 0, 0, now
                 self._bandwidth.spend(count, self._lifeline.wait)
         finally:
             if length:
-                self._schedule.landed(segment, length, crc)
+                self._land(segment, length, crc)
+
+    def _land(self, segment: Segment, length: int, crc: int) -> None:
+        self._schedule.landed(segment, length, crc)
+        if segment.file.part.is_sparse:
+            self._reservation.taken(length)
 
     def _refuse_more(self, segment: Segment, answer: Answer) -> None:
         """A stream that never told its length must end where the plan says."""

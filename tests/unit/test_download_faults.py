@@ -220,6 +220,32 @@ def test_a_page_of_the_planned_length_is_not_a_model_either(server: FileServer, 
     assert failed.value.code == "not_a_model"
 
 
+def test_compressed_bytes_without_a_hash_to_check_them_are_refused(
+    server: FileServer, tmp_path: Path
+) -> None:
+    hooked = {"Content-Encoding": "gzip", "Content-Type": "application/octet-stream"}
+    server.add("m", b"", hook=lambda exchange: exchange.reply(200, hooked, b"not the file"))
+
+    with pytest.raises(JobFailed) as failed:
+        Rig(tmp_path).fetch(planned(server.url("m"), None))
+
+    assert failed.value.code == "not_a_model"
+
+
+def test_a_host_that_caps_ranges_is_asked_for_the_rest(server: FileServer, tmp_path: Path) -> None:
+    def cap(exchange: Exchange) -> None:
+        first, last = exchange.request.range or (0, None)
+        exchange.request.range = (first, min(first + MIB - 1, len(BODY) - 1 if last is None else last))
+
+    server.add("m", BODY, hook=cap)
+    rig = Rig(tmp_path)
+
+    rig.fetch(planned(server.url("m"), BODY))
+
+    assert rig.read() == BODY
+    assert not rig.said("retry")
+
+
 def test_a_planned_page_is_a_file_like_any_other(server: FileServer, tmp_path: Path) -> None:
     body = b"<html>model card</html>"
     server.add("m", body, content_type="text/html")

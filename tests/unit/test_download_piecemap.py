@@ -51,18 +51,19 @@ def test_a_later_record_replaces_what_it_overlaps(tmp_path: Path) -> None:
 def test_what_one_process_records_the_next_one_reads_but_does_not_trust(tmp_path: Path) -> None:
     first = PieceMap(tmp_path / "map")
     first.begin({"size": 30})
-    first.add(0, 10, 1)
-    first.add(20, 10, 2)
+    first.note(first.add(0, 10, 1))
+    first.note(first.add(20, 10, 2))
     piece = first.get(20)
     assert piece is not None
     assert piece.trusted
     first.drop(piece)
+    first.note_loss(piece)
     first.close()
 
     second = PieceMap(tmp_path / "map")
     identity = second.load()
     second.go_on()
-    second.add(10, 5, 3)
+    second.note(second.add(10, 5, 3))
     second.close()
     third = PieceMap(tmp_path / "map")
     third.load()

@@ -280,3 +280,18 @@ def test_a_local_copy_resumes_too(tmp_path: Path) -> None:
 
     assert rig.read() == BODY
     assert rig.lines[0].startswith("Resumes")
+
+
+def test_a_file_that_the_plan_no_longer_names_goes(server: FileServer, tmp_path: Path) -> None:
+    server.add("m", BODY)
+    server.add("n", BODY)
+    rig = Rig(tmp_path)
+    rig.fetch(planned(server.url("m"), BODY, path="old/a.gguf"))
+    mine = rig.folder / "not-ours"
+    mine.touch()
+
+    rig.fetch(planned(server.url("n"), BODY, path="b.gguf"))
+
+    assert not (rig.folder / "old").exists()
+    assert rig.read("b.gguf") == BODY
+    assert mine.exists()
