@@ -7,7 +7,10 @@ import json
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from cli import address
+from cli.address import Address
 from hive import identity
 from hive.identity import Identity
 from hive.main import describe_machine
@@ -20,13 +23,13 @@ from queen.certificate import certificate_fingerprint
 from queen.database import Database
 from queen.principals import new_login_token
 from queen.rows import Hive
-from queen.settings import QueenSettings
+from queen.settings import QueenSettings, is_loopback
 from shared.errors import RbeeError, SettingsError
 from shared.protocol import HiveFacts, JoinRequest
 from shared.timing import PROTOCOL
 
 
-def prepare(queen: QueenSettings, hive: HiveSettings) -> dict[str, str]:
+def prepare(queen: QueenSettings, hive: HiveSettings, *, without_hive: bool = False) -> dict[str, str]:
     """Idempotent; `{"login_url", "url"}`."""
     first_start.migrate(queen)
     first_start.admin_token(queen)
@@ -34,14 +37,15 @@ def prepare(queen: QueenSettings, hive: HiveSettings) -> dict[str, str]:
     try:
         facts = describe_machine(hive, queen.data_dir, operations=sorted(OPERATIONS))
         name = hive.hive_name or facts.hostname or "this machine"
-        _join(
-            queen, database, queen.queen_dir / "worker", "queen", "queen", facts.model_copy(update=_NO_WORK)
-        )
-        _join(queen, database, hive.hive_dir, "hive", name[:64], facts)
+        worker = queen.queen_dir / "worker"
+        _join(queen, database, worker, kind="queen", name="queen", facts=facts.model_copy(update=_NO_WORK))
+        if not without_hive:
+            _join(queen, database, hive.hive_dir, kind="hive", name=name[:64], facts=facts)
         with database.write() as tx:
             token = new_login_token(tx)
     finally:
         database.close()
+    address.store(queen.queen_dir, Address(local_url(queen), certificate_fingerprint(queen.tls_cert)))
     url = public_url(queen)
     return {"url": url, "login_url": f"{url}/login?token={token}"}
 
@@ -53,21 +57,24 @@ def public_url(settings: QueenSettings) -> str:
 
 def local_url(settings: QueenSettings) -> str:
     """How processes beside the queen reach it."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    return f"{'https' if settings.tls_cert else 'http'}://{host}:{settings.port}"
+    return address.local_url(settings.host, settings.port, tls=settings.tls_cert is not None)
 
 
-_NO_WORK = {"operations": [], "capabilities": [], "devices": []}
+_NO_WORK: dict[str, list[str]] = {"operations": [], "capabilities": [], "devices": []}
 
 
 def _join(
-    settings: QueenSettings, database: Database, folder: Path, kind: str, name: str, facts: HiveFacts
+    settings: QueenSettings, database: Database, folder: Path, *, kind: str, name: str, facts: HiveFacts
 ) -> None:
     """Registers the member once; later only its addresses are refreshed, as ports may have changed."""
     known = _known(folder)
     with database.read() as session:
         member = session.get(Hive, known.id) if known else None
+    if known and member is None and known.queen_url != local_url(settings) and not _is_here(known.queen_url):
+        raise SettingsError(
+            f"this machine is the hive {known.name} of {known.queen_url}",
+            hint="Start it: rbee hive run. A queen beside it: rbee up --no-hive, or another --data-dir.",
+        )
     if known is None or member is None or member.removed_at is not None:
         request = JoinRequest(token="", name=name, protocol=PROTOCOL, facts=facts)
         with database.write() as tx:
@@ -88,6 +95,11 @@ def _join(
     identity.store(folder, known)
 
 
+def _is_here(url: str) -> bool:
+    """Whether the URL leads to this machine, so that an identity for it may be one of ours."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
 def _known(folder: Path) -> Identity | None:
     try:
         return identity.load(folder)
@@ -97,10 +109,14 @@ def _known(folder: Path) -> Identity | None:
 
 def main() -> int:
     try:
-        print(json.dumps(prepare(QueenSettings.load(), HiveSettings.load())))
+        without_hive = "--no-hive" in sys.argv[1:]
+        links = prepare(QueenSettings.load(), HiveSettings.load(), without_hive=without_hive)
     except RbeeError as error:
         print(f"rbee: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"      {error.hint}", file=sys.stderr)
         return 2
+    print(json.dumps(links))
     return 0
 
 
