@@ -17,13 +17,14 @@ MAX_LIMIT = 200
 
 @dataclass(frozen=True)
 class Filter:
-    """`since` in seconds since the epoch. `parent` is a job id; without it children are listed too."""
+    """`since` in seconds since the epoch. `parent` is a job id; without it children are listed too, unless `top`."""
 
     states: tuple[str, ...] = ()
     operation: str | None = None
     hive: str | None = None
     since: float | None = None
     parent: str | None = None
+    top: bool = False
 
     def problems(self) -> list[dict[str, str]]:
         found = []
@@ -51,6 +52,8 @@ def page(
         query = query.where(Job.created_at >= wanted.since)
     if wanted.parent:
         query = query.where(Job.parent_id == wanted.parent)
+    if wanted.top:
+        query = query.where(col(Job.parent_id).is_(None))
     if cursor:
         at, job_id = _decode(cursor)
         query = query.where(

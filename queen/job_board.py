@@ -1,0 +1,16 @@
+"""What is going on now: the active jobs, and the last that ended."""
+
+from sqlmodel import Session, col, select
+
+from queen.rows import Job
+from shared.states import ACTIVE, FINAL, JobState
+
+MAX_ACTIVE = 100
+
+
+def current(session: Session, *, recent: int) -> list[Job]:
+    """Active and paused jobs, newest first, then `recent` ended ones; without the children of jobs for all hives."""
+    top = select(Job).where(col(Job.parent_id).is_(None))
+    active = top.where(col(Job.state).in_([*ACTIVE, JobState.PAUSED])).order_by(col(Job.created_at).desc())
+    ended = top.where(col(Job.state).in_(FINAL)).order_by(col(Job.created_at).desc())
+    return [*session.exec(active.limit(MAX_ACTIVE)), *session.exec(ended.limit(recent))]
