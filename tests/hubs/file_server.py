@@ -170,7 +170,7 @@ class FileServer:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._scheme = "https" if tls else "http"
         self._thread = threading.Thread(
-            target=self._http.serve_forever, args=(0.05,), name="file-server", daemon=True
+            target=self._http.serve_forever, args=(0.01,), name="file-server", daemon=True
         )
 
     @property
