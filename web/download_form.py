@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.errors import RbeeError
 from shared.routing import CAPABILITIES
+from web.machines import machines_of
 
 EXAMPLES = (
     ("ggml-org/models:tinyllamas/stories260K.gguf", "a toy of 1 MB, to see it work"),
@@ -57,7 +58,7 @@ class DownloadForm:
 
 def targets(fleet: list[dict[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Groups of (value, words) for the select; `fleet` are hive views."""
-    machines = [hive for hive in fleet if hive["kind"] == "hive"]
+    machines = machines_of(fleet)
     found = {name for hive in machines if hive["online"] for name in hive["capabilities"]}
     groups = [
         (

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sqlmodel import Session, col, select
 
 from queen.job_view import job_view
 from queen.rows import Hive, Job
+from shared.operations import OPERATIONS
 from shared.states import FINAL, RETRYABLE, JobState
 
 Card = dict[str, Any]
@@ -48,7 +50,12 @@ def _children(session: Session, parents: list[str]) -> dict[str, list[Job]]:
 
 
 def _card(view: dict[str, Any], names: dict[str, str], children: list[Job]) -> Card:
-    card = {**view, "hive_name": names.get(view["hive_id"] or ""), "where": _where(view, names)}
+    card = {
+        **view,
+        **_title(view),
+        "hive_name": names.get(view["hive_id"] or ""),
+        "where": _where(view, names),
+    }
     states: list[str] = [view["state"]]
     if view["is_parent"]:
         states = [child.state for child in children]
@@ -61,6 +68,17 @@ def _card(view: dict[str, Any], names: dict[str, str], children: list[Job]) -> C
         "cancel": view["state"] not in FINAL and stopping != "cancel",
     }
     return card
+
+
+def _title(view: dict[str, Any]) -> dict[str, str]:
+    """A model that is named by its URL goes by its file; `source` is the host then."""
+    model = str(view["params"].get("model", ""))
+    operation = OPERATIONS.get(view["operation"])
+    if "://" not in model or operation is None:
+        return {}
+    parts = urlsplit(model)
+    name = unquote(parts.path).rstrip("/").rpartition("/")[2]
+    return {"title": operation.title({**view["params"], "model": name or model}), "source": parts.netloc}
 
 
 def _where(view: dict[str, Any], names: dict[str, str]) -> str:
@@ -76,23 +94,24 @@ def _where(view: dict[str, Any], names: dict[str, str]) -> str:
 
 
 def _sum(children: list[Job]) -> dict[str, Any] | None:
-    """Bytes of all children; a total only when each of them knows its own."""
-    known = [child.progress for child in children if child.progress and child.progress.get("unit") == "bytes"]
-    if not known:
-        return None
-    running = [
-        child.progress or {} for child in children if child.state == JobState.RUNNING and child.progress
+    """Bytes of all children. They fetch the same model: what one knows of its size holds for each."""
+    told = [
+        (child.state, child.progress) for child in children if (child.progress or {}).get("unit") == "bytes"
     ]
-    totals = [progress.get("total") for progress in known]
-    complete = len(known) == len(children) and None not in totals
-    done, rate = sum(p.get("done") or 0 for p in known), sum(p.get("rate") or 0 for p in running)
-    total = sum(t for t in totals if t is not None) if complete else None
+    if not told:
+        return None
+    whole = max((progress.get("total") or 0 for _, progress in told if progress), default=0)
+    running = [progress for state, progress in told if progress and state == JobState.RUNNING]
+    done = sum(
+        whole if child.state == JobState.COMPLETED else (child.progress or {}).get("done") or 0
+        for child in children
+    )
     phases = {progress.get("phase") for progress in running}
     return {
         "done": done,
-        "total": total,
+        "total": whole * len(children) or None,
         "unit": "bytes",
         "phase": phases.pop() if len(phases) == 1 else "",
-        "rate": rate or None,
-        "eta": max((p.get("eta") or 0 for p in running), default=None) or None,
+        "rate": sum(progress.get("rate") or 0 for progress in running) or None,
+        "eta": max((progress.get("eta") or 0 for progress in running), default=None) or None,
     }

@@ -24,6 +24,11 @@ class FleetModel:
         return max((copy.item.get("size") or 0 for copy in self.copies), default=0) or None
 
     @property
+    def available(self) -> int:
+        """How many hives have it complete."""
+        return sum(copy.item["status"] == "available" for copy in self.copies)
+
+    @property
     def quantization(self) -> str | None:
         return next((q for copy in self.copies if (q := copy.item.get("quantization"))), None)
 

@@ -12,6 +12,7 @@ from queen.services import services
 from web import job_cards
 from web.asking import page
 from web.download_form import DownloadForm, targets
+from web.machines import machines_of
 from web.models import models_of
 
 dashboard = Blueprint("dashboard", __name__)
@@ -33,7 +34,7 @@ def render(session: Session, form: DownloadForm, status: int = 200) -> Response:
         "dashboard.html",
         status,
         since=events.newest_id(session),
-        hives=[hive for hive in fleet if hive["kind"] == "hive"],
+        hives=machines_of(fleet),
         jobs=job_cards.of_rows(session, job_board.current(session, recent=RECENT)),
         models=models_of(fleet),
         form=form,

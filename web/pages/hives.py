@@ -21,6 +21,7 @@ from shared.errors import InvalidRequest
 from web import job_cards
 from web.asking import field, go, page, wants_fragment
 from web.labels import labels_of, written
+from web.machines import machines_of
 
 hives_pages = Blueprint("hives_pages", __name__)
 
@@ -89,7 +90,7 @@ def _list(status: int = 200, command: str | None = None) -> Response:
             "hives.html",
             status,
             since=events.newest_id(session),
-            hives=[hive for hive in fleet if hive["kind"] == "hive"],
+            hives=machines_of(fleet),
             helpers=[hive for hive in fleet if hive["kind"] != "hive"],
             command=command,
             **_join_facts(),
