@@ -41,10 +41,13 @@ class SilentDisplay:
     ) -> None: ...
 
     def job(self, job: Job) -> None: ...
-    def progress(self, job_id: str, progress: dict[str, Any]) -> None: ...
+    def progress(self, event: dict[str, Any]) -> None: ...
     def said(self, event: dict[str, Any]) -> None: ...
     def ended(self, event: dict[str, Any]) -> None: ...
     def note(self, text: str) -> None: ...
+
+    def has_said(self, job_id: str, text: str) -> bool:
+        return False
 
 
 class Narrated(SilentDisplay):
@@ -58,6 +61,7 @@ class Narrated(SilentDisplay):
         self._jobs: dict[str, Job] = {}
         self._remarks: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
+        self._said: dict[str, str] = {}
 
     def job(self, job: Job) -> None:
         self._jobs[job["id"]] = job
@@ -72,7 +76,8 @@ class Narrated(SilentDisplay):
         job_id, attempt = event["job_id"], event["attempt"]
         if attempt != self._attempts.setdefault(job_id, attempt):
             self._attempts[job_id] = attempt
-            self._write(job_id, f"--- attempt {attempt} ---", event["at"], "bright_black")
+            self._write(job_id, f"--- attempt {attempt} ---", None, "bright_black")
+        self._said[job_id] = event.get("text", "")
         style = "bright_black" if event["kind"] == "log" else ""
         self._write(job_id, event.get("text", ""), event["at"], style)
 
@@ -81,6 +86,9 @@ class Narrated(SilentDisplay):
             self._write(
                 event["job_id"], f"[{event['state']}] {event.get('text') or ''}".strip(), event["at"], ""
             )
+
+    def has_said(self, job_id: str, text: str) -> bool:
+        return self._console.is_terminal and text in self._said.get(job_id, "")
 
     def note(self, text: str) -> None:
         self._print(Text(f"[{text}]", "yellow"))
@@ -94,7 +102,7 @@ class Narrated(SilentDisplay):
         if job["state"] in FINAL:
             return ""
         if job["stopping"]:
-            return "stopping" if job["stopping"] == "cancel" else "pausing"
+            return "cancelling" if job["stopping"] == "cancel" else "pausing"
         if job["state"] == "paused":
             return f"Paused; go on with: rbee job resume {quantities.short(job['id'])}"
         return str(job.get("note") or "")
@@ -122,7 +130,8 @@ class PlainDisplay(Narrated):
         super().__init__(console, hives, stamped=stamped, many=many)
         self._told: dict[str, tuple[tuple[str, int], float]] = {}
 
-    def progress(self, job_id: str, progress: dict[str, Any]) -> None:
+    def progress(self, event: dict[str, Any]) -> None:
+        job_id, progress = event["job_id"], event["progress"]
         percent = percent_of(progress)
         step = (progress["phase"], (percent or 0) // PLAIN_STEP)
         before, at = self._told.get(job_id, ((progress["phase"], 0), time.monotonic()))
@@ -130,7 +139,7 @@ class PlainDisplay(Narrated):
         if step != before or time.monotonic() - at > PLAIN_SECONDS:
             self._told[job_id] = step, time.monotonic()
             told = [f"{phase_of(progress)}: {percent} %" if percent is not None else phase_of(progress)]
-            self._write(job_id, ", ".join(told + numbers_of(progress)), None, "")
+            self._write(job_id, ", ".join(told + numbers_of(progress)), event["at"], "")
 
     def _print(self, text: Text) -> None:
         super()._print(text)
@@ -173,9 +182,9 @@ class LiveDisplay(Narrated):
             self._last[job["id"]] = job["progress"]
         self._draw(job["id"])
 
-    def progress(self, job_id: str, progress: dict[str, Any]) -> None:
-        self._last[job_id] = progress
-        self._draw(job_id)
+    def progress(self, event: dict[str, Any]) -> None:
+        self._last[event["job_id"]] = event["progress"]
+        self._draw(event["job_id"])
 
     def _draw(self, job_id: str) -> None:
         job, progress = self._jobs.get(job_id, {}), self._last.get(job_id)
@@ -217,7 +226,7 @@ class LiveDisplay(Narrated):
         if state != "running":
             word = {"queued": "Waiting"}.get(state, state.capitalize())
         if job.get("stopping"):
-            word = "Stopping" if job["stopping"] == "cancel" else "Pausing"
+            word = "Cancelling" if job["stopping"] == "cancel" else "Pausing"
         hive = self.hive_of(job) if self._many else ""
         if len(hive) > NAME_WIDTH:
             hive = hive[: NAME_WIDTH - 1] + "…"

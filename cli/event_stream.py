@@ -22,6 +22,9 @@ PATIENCE = 120.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 QUIET = 3.0
 """Seconds of trouble that are not worth a word."""
+SILENT = "The queen does not answer; trying on."
+BUSY = "The queen has no stream to spare; waiting for one."
+BACK = "The queen answers again."
 
 Open = Callable[[int | None], requests.Response]
 """Opens the stream after an event id. Raises Unavailable for what is worth another try, any other RbeeError for good."""
@@ -91,7 +94,7 @@ class EventStream:
                     self._heard = time.monotonic()
                     if self._complained:
                         self._complained = False
-                        yield Note("The queen answers again.")
+                        yield Note(BACK)
                     yield event
             if frames.pinged:
                 frames.pinged, self._heard = False, time.monotonic()
@@ -132,8 +135,8 @@ class EventStream:
             raise self._given_up()
         if silent > self._quiet and not self._complained:
             self._complained = True
-            yield Note("The queen does not answer; trying on.")
-        pause = min(FIRST_PAUSE * 2.0**failures, LONGEST_PAUSE)
+            yield Note(BUSY if self._retry > LONGEST_PAUSE else SILENT)
+        pause = min(FIRST_PAUSE * 2.0 ** min(failures, 10), LONGEST_PAUSE)
         asked = self._retry if self._retry > LONGEST_PAUSE else 0.0
         self._sleep(max(pause, asked) * random.uniform(0.8, 1.2))  # noqa: S311
 

@@ -26,7 +26,7 @@ class Display(Protocol):
     def job(self, job: Job) -> None:
         """A job as it now stands; also each child's of a job for all hives."""
 
-    def progress(self, job_id: str, progress: dict[str, Any]) -> None: ...
+    def progress(self, event: dict[str, Any]) -> None: ...
 
     def said(self, event: dict[str, Any]) -> None:
         """A narrated line, or a line of a child's output (`kind` is log)."""
@@ -35,6 +35,9 @@ class Display(Protocol):
 
     def note(self, text: str) -> None:
         """About the connection, not about a job."""
+
+    def has_said(self, job_id: str, text: str) -> bool:
+        """Whether a person has just read that."""
 
 
 def follow(api: QueenApi, job_ids: list[str], display: Display) -> list[Job]:
@@ -58,7 +61,7 @@ def _show(heard: Heard, known: dict[str, Job], display: Display) -> None:
             known[data["id"]] = data
             display.job(data)
         case ServerEvent("progress", data):
-            display.progress(data["job_id"], data["progress"])
+            display.progress(data)
         case ServerEvent("line" | "log", data):
             display.said(data)
         case ServerEvent("end", data):

@@ -37,7 +37,7 @@ def list_hives(as_json: bool) -> None:
     rows = (
         (
             one["name"],
-            one["id"],
+            one["id"][:8],
             _presence(one),
             f"{one['platform']}/{one['arch']}",
             _devices(one),
@@ -77,7 +77,10 @@ def show(hive: str, as_json: bool) -> None:
     models = [item for item in found["artifacts"] if item["kind"] == "model"]
     _section(
         ("MODEL", "STATE", "SIZE"),
-        [(item["id"], screen.state(item["status"]), quantities.size(item.get("size"))) for item in models],
+        [
+            (item["id"], screen.state(item["status"]), quantities.size(item.get("size") or None))
+            for item in models
+        ],
         elastic="MODEL",
     )
     running = api.get("/v1/jobs", hive=found["id"], state="running,queued")["items"]

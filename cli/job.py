@@ -62,7 +62,11 @@ def submit(
 
 @job.command("ls")
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice(list(JobState)), help="Only these; repeatable."
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in JobState]),
+    help="Only these; repeatable.",
 )
 @click.option("--operation", help="Only this operation.")
 @click.option("--hive", metavar="NAME", shell_complete=options.complete_hive, help="Only on this hive.")

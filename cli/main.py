@@ -93,7 +93,8 @@ def tell(error: RbeeError) -> None:
 def _detail(detail: dict[str, object]) -> str:
     """A field's problem, or a hive's verdict."""
     name = detail.get("field") or detail.get("name") or ""
-    return f"{name} {detail.get('message') or detail.get('reason') or ''}".strip()
+    text = str(detail.get("message") or detail.get("reason") or "")
+    return f"{name} {text[:1].lower()}{text[1:]}".strip()
 
 
 def _one_line(text: str) -> str:

@@ -74,7 +74,7 @@ def list_models(hive: str | None, as_json: bool) -> None:
             item["id"],
             names.get(item["hive_id"], item["hive"]),
             screen.state(item["status"]),
-            quantities.size(item.get("size")),
+            quantities.size(item.get("size") or None),
             item.get("quantization") or "",
             quantities.ago(item.get("added_at")),
         )

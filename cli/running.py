@@ -50,22 +50,27 @@ def watch(api: QueenApi, job_ids: list[str], *, as_json: bool = False, stamped: 
     if as_json:
         screen.document(jobs[0] if len(jobs) == 1 else {"items": jobs})
     for job in jobs:
-        tell_end(job)
+        message = str((job.get("error") or {}).get("message", ""))
+        tell_end(job, told=message != "" and shown.has_said(job["id"], message))
     return exit_codes.of_states([job["state"] for job in jobs])
 
 
-def tell_end(job: Job) -> None:
-    """On stderr, how a job ended that did not complete."""
-    error = job.get("error") or {}
-    title = screen.printable(job.get("title") or job["id"])
-    if job["state"] == "failed":
-        click.echo(
-            f"rbee: {title} failed: {screen.printable(error.get('message', 'no reason is known.'))}", err=True
-        )
-        hint = error.get("hint")
-        click.echo(f"      {screen.printable(hint) + ' ' if hint else ''}{_again(job)}", err=True)
-    elif job["state"] == "cancelled":
-        click.echo(f"rbee: {title} was cancelled.\n      {_again(job)}", err=True)
+def tell_end(job: Job, *, told: bool) -> None:
+    """On stderr, how a job ended that did not complete. `told`: the narration has just said why."""
+    if job["state"] not in {"failed", "cancelled"}:
+        return
+    error = job.get("error") or {"message": "no reason is known."}
+    how = (
+        "was cancelled."
+        if job["state"] == "cancelled"
+        else "failed."
+        if told
+        else f"failed: {error['message']}"
+    )
+    hint = "" if told or job["state"] == "cancelled" else error.get("hint") or ""
+    again = f"Try again: rbee job retry {quantities.short(job['id'])}"
+    click.echo(f"rbee: {screen.printable(job.get('title') or job['id'])} {screen.printable(how)}", err=True)
+    click.echo(f"      {screen.printable(f'{hint} {again}'.strip())}", err=True)
 
 
 def tell_detached(submitted: Sequence[dict[str, Any]], as_json: bool) -> None:
@@ -85,10 +90,6 @@ def _introduce(api: QueenApi, answer: dict[str, Any]) -> None:
     known = job["state"] not in FINAL and answer["state"] != "queued"
     beginning = "Already under way: " if known else ""
     screen.say(f"{beginning}{job['title']} on {place}, job {quantities.short(job['id'])}", "bold")
-
-
-def _again(job: Job) -> str:
-    return f"Try again: rbee job retry {quantities.short(job['id'])}"
 
 
 def _tell_how_to_go_on(job_ids: Sequence[str]) -> None:

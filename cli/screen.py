@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -32,7 +33,7 @@ STATE_STYLES = {
 def console(stream: TextIO | None = None) -> Console:
     stream = stream or sys.stdout
     width = None if stream.isatty() else UNCUT
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def is_live(stream: TextIO | None = None) -> bool:
@@ -57,21 +58,42 @@ def say(text: str, style: str = "", *, err: bool = False) -> None:
     console(sys.stderr if err else sys.stdout).print(plain(text, style))
 
 
+GAP = 2
+"""Blanks between two columns."""
+MIN_ELASTIC = 12
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, elastic: str = "") -> None:
-    """Head and rows; the column named `elastic` is what gives way on a narrow screen."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    """Head and rows; on a narrow screen the column named `elastic` gives way, in the middle of its texts."""
+    lines = [[_cell(cell) for cell in row] for row in rows]
+    if elastic:
+        at = columns.index(elastic)
+        widths = [
+            max(cell_len(name), *(line[i].cell_len for line in lines)) for i, name in enumerate(columns)
+        ]
+        room = console().width - sum(widths) - GAP * len(columns) + widths[at]
+        for line in lines:
+            line[at] = _shortened(line[at], max(room, MIN_ELASTIC))
+    drawn = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for name in columns:
-        drawn.add_column(name, no_wrap=name != elastic)
-    for row in rows:
-        drawn.add_row(*(_cell(cell) for cell in row))
+        drawn.add_column(name, no_wrap=True)
+    for line in lines:
+        drawn.add_row(*line)
     _draw(drawn)
 
 
 def _cell(value: str | Text) -> Text:
-    """A line that is cut rather than wrapped, also where its column gives way."""
     text = value if isinstance(value, Text) else plain(value)
-    text.no_wrap, text.overflow = True, "ellipsis"
+    text.overflow = "ellipsis"
     return text
+
+
+def _shortened(text: Text, width: int) -> Text:
+    """Beginning and end: of a model's id both matter."""
+    if text.cell_len <= width:
+        return text
+    end = (width - 1) * 2 // 3
+    return Text(f"{text.plain[: width - 1 - end]}…{text.plain[-end:]}", text.style)
 
 
 def facts(pairs: Iterable[tuple[str, str | Text | None]]) -> None:
@@ -89,10 +111,10 @@ def _draw(drawn: Table) -> None:
     """Off a terminal without the blanks that fill the last column."""
     screen = console()
     if screen.is_terminal:
-        screen.print(drawn, soft_wrap=False)
+        screen.print(drawn)
         return
     with screen.capture() as captured:
-        screen.print(drawn, soft_wrap=False)
+        screen.print(drawn)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
