@@ -4,7 +4,7 @@ import math
 
 _WINDOW = 0.025
 """Seconds of one measurement: short, so that a fast link is known before eight connections are open."""
-ENOUGH = 200e6
+ENOUGH = 100e6
 """Bytes a second of one connection beyond which more of them only cost CPU."""
 
 

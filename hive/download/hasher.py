@@ -9,7 +9,7 @@ from hive.download.piecemap import Piece
 from hive.download.schedule import Schedule
 
 BUFFER = 1 << 20
-_WRITE_BACK = 8 << 20
+_WRITE_BACK = 32 << 20
 _TEXT = (".html", ".htm", ".json", ".txt", ".md", ".xml", ".svg")
 _MARKUP = (b"<!doctype html", b"<html")
 

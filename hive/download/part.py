@@ -4,11 +4,14 @@ import ctypes
 import errno
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from hive.disk import Reservation, disk_full, in_words
 from shared.errors import JobFailed
 
+_START_WRITING = 2
+"""SYNC_FILE_RANGE_WRITE of <fcntl.h>."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -68,10 +71,10 @@ class Part:
     def write_back(self, start: int, length: int) -> None:
         """Lets the kernel begin writing these bytes to the disk, so that the last sync finds little to do.
 
-        POSIX_FADV_DONTNEED starts write-back of dirty pages without waiting and drops only clean ones.
+        sync_file_range(2) without waiting; the pages stay cached. A hint: where it fails, the sync does it all.
         """
         if sys.platform == "linux":
-            os.posix_fadvise(self._fd, start, length, os.POSIX_FADV_DONTNEED)
+            _libc().sync_file_range(self._fd, ctypes.c_int64(start), ctypes.c_int64(length), _START_WRITING)
 
     def sync(self) -> None:
         try:
@@ -100,12 +103,16 @@ def storage_failed(error: OSError, size: int | None = None) -> JobFailed:
     )
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def _fallocate(fd: int, size: int) -> bool:
     """fallocate(2) itself: glibc's posix_fallocate writes every block where the file system cannot."""
     if sys.platform != "linux" or size == 0:
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size)) == 0:
+    if _libc().fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size)) == 0:
         return True
     code = ctypes.get_errno()
     if code in _FULL:

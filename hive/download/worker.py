@@ -104,6 +104,7 @@ class Worker:
                 file.validators = verdict.validators if isinstance(verdict, Part | Whole) else file.validators
             if size is not None and file.size is None:
                 file.learn_size(size)
+            file.ranges = file.ranges or isinstance(verdict, Part)
             if isinstance(verdict, Part) and file.size is not None and verdict.last + 1 < segment.end:
                 file.give_back(verdict.last + 1, segment.end)
                 segment.end = verdict.last + 1

@@ -36,7 +36,7 @@ def chaos(seed: int, per_cent: int) -> Callable[[Exchange], bool | None]:
             case "stall":
                 exchange.stall_after = dice.randrange(MIB)
             case "drip":
-                exchange.rate = 50_000
+                exchange.rate = 2_000_000
             case "short part" if exchange.request.range:
                 first, last = exchange.request.range
                 exchange.request.range = (first, min(first + dice.randrange(1, MIB), last or first))
