@@ -25,6 +25,7 @@ from hive.disk import Disk
 from hive.download import Bandwidth, Downloader, Origins
 from hive.heartbeat import Heart
 from hive.heartbeat import Machine as Known
+from hive.housekeeping import Housekeeping
 from hive.identity import Identity
 from hive.lanes import Lanes
 from hive.left_over import deliver_left_over
@@ -70,6 +71,7 @@ class HiveProcess:
         self._narrator = Narrator(redis_client(who.broker_url), who.id, folder / "run" / "narration")
         self._outbox = Outbox(folder / "run" / "outbox", self._queen)
         self._catalog = ModelCatalog(folder)
+        self._housekeeping = Housekeeping(self._catalog, partial_days=settings.partial_days)
         self._runner = Runner(
             self._queen,
             self._narrator,
@@ -92,9 +94,7 @@ class HiveProcess:
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT."""
-        for problem in self._catalog.repair():
-            log.warning("action=repair folder=%s reason=%s", problem.name, problem.reason)
-        self._catalog.expire_partials(self._settings.partial_days)
+        self._housekeeping.start()
         self._narrator.start()
         threading.Thread(target=self._come_alive, name="start", daemon=True).start()
         signals.worker_shutting_down.connect(self._begin_to_end, weak=False)
@@ -131,6 +131,7 @@ class HiveProcess:
             self._ending.join(timeout=END_WITHIN + 1)
         self._heart.stop()
         self._control.stop()
+        self._housekeeping.stop()
         self._narrator.close()
 
     def _refuse(self, reason: str) -> None:
