@@ -1,13 +1,13 @@
-"""Looks at a value again and again, beside what is measured."""
+"""Looks at a value, or does something, again and again beside what is measured."""
 
 import threading
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 
 class Sampler:
-    def __init__(self, look: Callable[[], float], every: float) -> None:
-        self.values: list[float] = []
+    def __init__(self, look: Callable[[], Any], every: float) -> None:
+        self.values: list[Any] = []
         self._look = look
         self._every = every
         self._stop = threading.Event()

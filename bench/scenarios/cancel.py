@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from bench.context import Context
 from bench.contest import wait_end
+from bench.context import Context
 from bench.quantiles import milliseconds, percentile
 from bench.report import Outcome
 from tests.hubs.file_server import FileServer

@@ -5,8 +5,8 @@ import threading
 import time
 
 from bench import tiny_models
-from bench.context import Context
 from bench.contest import wait_end
+from bench.context import Context
 from bench.follower import Follower
 from bench.quantiles import milliseconds, percentile
 from bench.raw_celery import RawCelery
