@@ -157,7 +157,7 @@ class LiveDisplay(Narrated):
                 bar_width=None, complete_style="cyan", finished_style="green", pulse_style="bright_black"
             ),
             _Field(console, "percent", justify="right"),
-            _Field(console, "amount", justify="right"),
+            _Field(console, "amount", justify="right", from_width=48),
             _Field(console, "rate", justify="right", from_width=56),
             _Field(console, "eta", justify="right", from_width=68),
         ]

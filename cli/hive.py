@@ -2,6 +2,7 @@
 
 import ipaddress
 import sys
+import traceback
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,9 @@ import click
 from rich.text import Text
 
 from cli import naming, options, quantities, screen
+from cli.exit_codes import ExitCode
 from cli.queen_api import QueenApi, connect
+from shared.errors import RbeeError
 
 Hive = dict[str, Any]
 """As the API shows one."""
@@ -138,7 +141,13 @@ def run_hive() -> int:
     """Run this machine's hive; what service managers start."""
     from hive.main import main
 
-    return main([])
+    try:
+        return main([])
+    except RbeeError:
+        raise
+    except Exception:  # noqa: BLE001 - for the service's log, which is no person's screen
+        traceback.print_exc()
+        return ExitCode.FAILED
 
 
 @hive.command()

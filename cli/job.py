@@ -161,10 +161,10 @@ def show(job: str, as_json: bool) -> None:
 )
 def logs(job: str, follow: bool, as_json: bool) -> int:
     """Print what a job told."""
-    api = connect()
-    job_id = naming.find_job(api, job)
     if as_json and not follow:
         raise click.UsageError("--json needs -f: it prints the events of the stream.")
+    api = connect()
+    job_id = naming.find_job(api, job)
     if as_json:
         return _events(api, job_id)
     found = api.get(f"/v1/jobs/{job_id}")

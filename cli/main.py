@@ -27,6 +27,9 @@ COMMANDS = {
 }
 
 
+_UNFORESEEN = "This should not happen. RBEE_LOG_LEVEL=debug shows where it did."
+
+
 def _use_data_dir(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Through the environment: every program that is started from here must see it."""
     if value:
@@ -69,7 +72,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         return ExitCode.DETACHED
     except RbeeError as error:
@@ -78,6 +81,11 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _swallow_output()
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        if os.environ.get("RBEE_LOG_LEVEL", "").lower() == "debug":
+            raise
+        tell(RbeeError(f"{type(error).__name__}: {error}", hint=_UNFORESEEN))
+        return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.DONE
 
 

@@ -5,6 +5,7 @@ login, this machine's data folder. A key is never sent to another queen than the
 """
 
 import os
+import re
 from dataclasses import dataclass, replace
 
 import click
@@ -14,6 +15,8 @@ from cli.address import local_url
 from cli.logins import Login
 from cli.settings import ClientSettings
 from shared.errors import SettingsError, Unavailable
+
+_URL = re.compile(r"https?://[^\s/@?#]+/?")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def _at(url: str, key: str | None, own: Queen | None, login: Login | None) -> Qu
 
 def checked(url: str) -> str:
     """Without a final slash. Raises SettingsError."""
-    if not url.startswith(("http://", "https://")) or len(url.split("/")) > 4 or "@" in url:
+    if not _URL.fullmatch(url):
         raise SettingsError(
             "the queen's URL cannot be used", hint="It looks like http://127.0.0.1:7835, without a path."
         )
