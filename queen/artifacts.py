@@ -7,6 +7,7 @@ from sqlmodel import Session, col, delete, select
 
 from queen.database import Transaction
 from queen.rows import Artifact
+from shared.ids import MAX_MODEL_ID
 
 GONE = "gone"
 
@@ -64,4 +65,7 @@ def _row(hive_id: str, item: dict[str, Any]) -> Artifact:
 
 
 def _is_item(item: dict[str, Any]) -> bool:
-    return all(isinstance(item.get(name), str) for name in ("kind", "id", "status"))
+    return all(
+        isinstance(word := item.get(name), str) and 0 < len(word) <= MAX_MODEL_ID
+        for name in ("kind", "id", "status")
+    )

@@ -32,9 +32,7 @@ def claim(tx: Transaction, hive_id: str, request: ClaimRequest) -> list[Grant]:
 
 
 def _lock_hive(tx: Transaction, hive_id: str, boot_id: str) -> Hive:
-    hive = tx.session.get(Hive, hive_id, with_for_update=True)
-    if hive is None or hive.removed_at is not None:
-        raise Conflict("This hive was removed from the fleet.", code="removed")
+    hive = hives.lock(tx, hive_id)
     if hive.boot_id is not None and hive.boot_id != boot_id:
         raise Conflict("Another process uses this hive's identity.", code="identity_in_use")
     return hive
@@ -64,7 +62,7 @@ def _claim_named(tx: Transaction, hive: Hive, request: ClaimRequest, now: float)
 
 
 def _claim_oldest(tx: Transaction, hive: Hive, request: ClaimRequest, now: float) -> Iterator[Grant]:
-    for lane, free in (request.lanes or {}).items():
+    for lane, free in sorted((request.lanes or {}).items()):
         granted = 0
         for job in _waiting(tx, hive, lane):
             if granted >= free:

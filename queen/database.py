@@ -5,10 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, event
 from sqlmodel import Session, create_engine
+
+if TYPE_CHECKING:
+    from queen.events import NewEvent
 
 BUSY_TIMEOUT = 20.0
 """Seconds that a SQLite writer waits for another process's transaction."""
@@ -21,10 +24,12 @@ class Tale:
 
 
 class Transaction:
-    """One write transaction: its session, and what to tell when it is committed."""
+    """One write transaction: its session, what is done last before COMMIT, and what is told after it."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.events: list[NewEvent] = []
+        self.closing: list[Callable[[], None]] = []
         self.tales: list[Tale] = []
 
 
@@ -69,6 +74,8 @@ class Database:
         session = transaction.session
         try:
             yield transaction
+            for close in transaction.closing:
+                close()
             session.commit()
         except BaseException:
             session.rollback()

@@ -19,6 +19,7 @@ END = "end"
 @dataclass(frozen=True)
 class NewEvent:
     job: Job
+    attempt: int
     kind: str
     at: float
     seq: int | None = None
@@ -27,10 +28,23 @@ class NewEvent:
 
 
 def append(tx: Transaction, new: list[NewEvent]) -> None:
-    """Inserts rows and queues their push. Call it last: the counter's row lock is held from here to COMMIT."""
-    if not new:
-        return
-    session = tx.session
+    """Keeps events for the end of the transaction, where they become rows and their push is queued.
+
+    The counter's row is locked last before COMMIT, whatever else the transaction does: so id order is commit order, and
+    nobody waits for another row while everybody waits for the counter.
+    """
+    if new and not tx.events:
+        tx.closing.append(lambda: _insert(tx))
+    tx.events.extend(new)
+
+
+def lock(tx: Transaction) -> None:
+    """Until COMMIT nobody else appends: for checks that must see every job there is. No row may be locked after it."""
+    tx.session.exec(select(Counter).where(Counter.name == COUNTER).with_for_update()).one()
+
+
+def _insert(tx: Transaction) -> None:
+    session, new = tx.session, tx.events
     session.flush()
     last = session.scalars(
         update(Counter)
@@ -43,7 +57,7 @@ def append(tx: Transaction, new: list[NewEvent]) -> None:
         {
             "id": first + at,
             "job_id": event.job.id,
-            "attempt": event.job.attempt,
+            "attempt": event.attempt,
             "seq": event.seq,
             "kind": event.kind,
             "at": event.at,
@@ -66,12 +80,12 @@ def live_event(row: dict[str, Any], job: Job) -> dict[str, Any]:
 
 
 def job_changed(job: Job, now: float) -> NewEvent:
-    return NewEvent(job, JOB, now, text=job.note)
+    return NewEvent(job, job.attempt, JOB, now, text=job.note)
 
 
 def job_ended(job: Job, now: float, told: str | None) -> NewEvent:
     data = {"state": job.state, "error": job.error, "result": job.result, "hive_id": job.hive_id}
-    return NewEvent(job, END, now, text=told, data=data)
+    return NewEvent(job, job.attempt, END, now, text=told, data=data)
 
 
 def newest_id(session: Session) -> int:

@@ -4,14 +4,14 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 
 from queen.principals import Principal, Scope
 from queen.services import services
-from shared.errors import Forbidden, TooMany, Unauthorized
+from shared.errors import Forbidden, InvalidRequest, TooMany, Unauthorized
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -24,6 +24,8 @@ RATE, BURST = 300.0, 2000.0
 """Requests a second of one principal, and how many may come at once."""
 STRANGER_RATE, STRANGER_BURST = 10.0, 60.0
 """The same of one address whose requests are refused."""
+MAX_BUCKETS = 50_000
+_LIMITS = "rbee.limits"
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -47,24 +49,38 @@ def principal() -> Principal:
     return found
 
 
+def is_hive() -> bool:
+    """Whether a hive asks; also inside an open view."""
+    asking: Principal | None = g.get("principal")
+    return asking is not None and asking.hive_id is not None
+
+
 def install(app: Flask) -> None:
+    app.extensions[_LIMITS] = _Limits()
     app.before_request(_check)
+    app.after_request(_count_refusals)
     app.after_request(_harden)
 
 
 def _check() -> None:
     _check_host()
     _check_origin()
+    _check_text()
     scope = getattr(current_app.view_functions.get(request.endpoint or ""), "rbee_scope", Scope.ADMIN)
-    if scope == OPEN or request.endpoint is None:
+    if request.endpoint is None:
+        return
+    if scope == OPEN:
+        if request.method not in SAFE:
+            _limits().check(_stranger(), STRANGER_RATE, STRANGER_BURST)
         return
     try:
         g.principal = _principal()
     except Unauthorized:
-        _limits.spend(f"stranger:{request.remote_addr}", STRANGER_RATE, STRANGER_BURST)
+        _limits().check(_stranger(), STRANGER_RATE, STRANGER_BURST)
         raise
     if g.principal.hive_id is None:
-        _limits.spend(g.principal.name, RATE, BURST)
+        _limits().check(g.principal.name, RATE, BURST)
+        _limits().spend(g.principal.name, RATE, BURST)
     else:
         request.max_content_length = MAX_HIVE_BODY
     if not g.principal.may(scope):
@@ -105,8 +121,28 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     if request.method in SAFE or origin is None:
         return
-    if origin == "null" or urlsplit(origin).netloc != request.host:
+    if origin not in {f"http://{request.host}", f"https://{request.host}"}:
         raise Forbidden("The request comes from another site.", code="origin")
+
+
+def _check_text() -> None:
+    """NUL is in no id and no text of ours, and databases choke on it."""
+    if "\x00" in request.path or any(
+        "\x00" in value for values in request.args.lists() for value in values[1]
+    ):
+        raise InvalidRequest("The address holds a character that nothing here is named with.")
+
+
+def _stranger() -> str:
+    return f"stranger:{request.remote_addr}"
+
+
+def _count_refusals(response: Response) -> Response:
+    """Whoever is refused spends; so a guessed token costs more than it brings, and nobody with a good one is slowed."""
+    if response.status_code == Unauthorized.status:
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
+        _limits().spend(_stranger(), STRANGER_RATE, STRANGER_BURST)
+    return response
 
 
 def _hostname(url: str) -> str:
@@ -140,15 +176,10 @@ class _Limits:
         self._lock = threading.Lock()
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def spend(self, name: str, rate: float, burst: float) -> None:
-        """Takes one; raises TooMany when the bucket is empty."""
-        now = time.monotonic()
+    def check(self, name: str, rate: float, burst: float) -> None:
+        """Raises TooMany when the bucket is empty."""
         with self._lock:
-            level, at = self._buckets.get(name, (burst, now))
-            level = min(burst, level + (now - at) * rate)
-            if len(self._buckets) > 50_000:
-                self._buckets.clear()
-            self._buckets[name] = (max(level - 1, 0.0), now)
+            level = self._level(name, rate, burst, time.monotonic())
         if level < 1:
             raise TooMany(
                 "Too many requests.",
@@ -156,5 +187,19 @@ class _Limits:
                 hint="Slow down and try again.",
             )
 
+    def spend(self, name: str, rate: float, burst: float) -> None:
+        """Takes one, where one is left."""
+        now = time.monotonic()
+        with self._lock:
+            level = self._level(name, rate, burst, now)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.clear()
+            self._buckets[name] = (max(level - 1, 0.0), now)
 
-_limits = _Limits()
+    def _level(self, name: str, rate: float, burst: float, now: float) -> float:
+        level, at = self._buckets.get(name, (burst, now))
+        return min(burst, level + (now - at) * rate)
+
+
+def _limits() -> _Limits:
+    return cast(_Limits, current_app.extensions[_LIMITS])

@@ -72,14 +72,18 @@ class HeartbeatWriter:
             self._commit(batch)
 
     def _commit(self, batch: list[_Beat]) -> None:
+        """In the order of hives, as everybody locks them. A beat that cannot be taken spoils only its own."""
+        batch.sort(key=lambda beat: beat.hive_id)
         answers: list[HeartbeatAnswer | RbeeError] = []
         try:
             with self._database.write() as tx:
                 waiting = _waiting(tx)
                 answers = [_take(tx, beat, waiting) for beat in batch]
-        except Exception as error:  # noqa: BLE001 - whatever broke the commit is told to each hive that waits for it
-            for beat in batch:
-                beat.answer.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - whatever broke the commit is told to the hive that waits for it
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+            for beat in batch if len(batch) > 1 else ():
+                self._commit([beat])
             return
         for beat, answer in zip(batch, answers, strict=True):
             if isinstance(answer, RbeeError):
@@ -106,7 +110,6 @@ def _take(
     answer = _renew(tx, hive, heartbeat, now)
     answer.work = _work(hive, waiting)
     answer.facts_wanted = not hive.facts
-    tx.session.flush()
     return answer
 
 
@@ -119,9 +122,9 @@ def _boot(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> Conf
     if not (successor or (heartbeat.first and not alive)):
         return Conflict("Another process uses this hive's identity.", code="identity_in_use")
     hive.boot_id = heartbeat.boot_id
-    for job in _running(tx, hive):
-        if job.boot_id != heartbeat.boot_id:
-            lost = jobs.get(tx, job.id)
+    running = [job.id for job in _running(tx, hive) if job.boot_id != heartbeat.boot_id]
+    for lost in jobs.get_all(tx, running):
+        if lost.state == JobState.RUNNING:
             jobs.lose(tx, lost, f"{hive.name} started again while it worked on it.", now)
             dispatch.send(tx, lost, now)
     return None
@@ -136,7 +139,7 @@ def _inventory(tx: Transaction, hive: Hive, heartbeat: Heartbeat) -> bool:
     elif heartbeat.sample is not None and hive.facts:
         sample = heartbeat.sample
         devices = [
-            {**device, "memory_free": sample.devices.get(device["id"], device.get("memory_free"))}
+            {**device, "memory_free": sample.devices.get(str(device.get("id")), device.get("memory_free"))}
             for device in hive.facts.get("devices", [])
         ]
         hive.facts = {

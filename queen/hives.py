@@ -8,10 +8,11 @@ from sqlmodel import Session, col, select
 
 from queen import artifacts
 from queen.artifacts import Items
+from queen.database import Transaction
 from queen.job_view import iso
 from queen.placement import Candidate
 from queen.rows import Hive, Job
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 from shared.states import JobState
 from shared.timing import OFFLINE_AFTER
 
@@ -20,6 +21,14 @@ def get(session: Session, hive_id: str) -> Hive:
     hive = session.get(Hive, hive_id)
     if hive is None or hive.removed_at is not None:
         raise NotFound("There is no such hive.", code="unknown_hive", hint="List the hives: rbee hive ls")
+    return hive
+
+
+def lock(tx: Transaction, hive_id: str) -> Hive:
+    """The row, locked for the rest of the transaction. Raises Conflict `removed`."""
+    hive = tx.session.get(Hive, hive_id, with_for_update=True, populate_existing=True)
+    if hive is None or hive.removed_at is not None:
+        raise Conflict("This hive was removed from the fleet.", code="removed")
     return hive
 
 

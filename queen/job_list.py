@@ -1,12 +1,12 @@
 """Lists of jobs, newest first, by an opaque cursor that never shows a job twice."""
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 
 from sqlmodel import Session, and_, col, or_, select
 
+from queen import strict_json
 from queen.rows import Job
 from shared.errors import InvalidRequest
 from shared.operations import OPERATIONS
@@ -72,9 +72,9 @@ def _encode(job: Job) -> str:
 
 def _decode(cursor: str) -> tuple[float, str]:
     try:
-        at, job_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        at, job_id = strict_json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return float(at), str(job_id)
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InvalidRequest(
             "The cursor is not one of ours.",
             details=[{"field": "cursor", "message": "use next_cursor of the page before"}],

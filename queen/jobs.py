@@ -2,9 +2,14 @@
 
 Every function takes an open transaction, makes one legal move, and queues what is to be told after COMMIT.
 `attempt` is the fencing token: whatever carries another one is refused or ignored.
+
+Rows are locked in one order everywhere, or PostgreSQL would meet deadlocks: hives by id · parents by id · other jobs by id ·
+artifacts of a locked hive · the event counter, which `queen/events.py` takes last before COMMIT. A hive's row is locked by
+whoever decides what it runs: claims, heartbeats, plans, outcomes, removal. On SQLite a write transaction has all rows to itself.
 """
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import update
@@ -20,9 +25,12 @@ from shared.protocol import OutcomeReport
 from shared.states import FINAL, MOVES, RETRYABLE, JobState, Outcome
 from shared.timing import LEASE, MAX_LOSSES
 
+NO_REASON = {"code": "failed", "message": "The hive gave no reason."}
+
 
 def get(tx: Transaction, job_id: str) -> Job:
     """The row, locked for the rest of the transaction; its parent is locked first."""
+    tx.session.flush()
     parent_id = tx.session.exec(select(Job.parent_id).where(Job.id == job_id)).first()
     if parent_id:
         tx.session.get(Job, parent_id, with_for_update=True, populate_existing=True)
@@ -30,6 +38,21 @@ def get(tx: Transaction, job_id: str) -> Job:
     if job is None:
         raise NotFound("There is no such job.", hint="List the jobs: rbee job ls")
     return job
+
+
+def get_all(tx: Transaction, job_ids: Collection[str]) -> list[Job]:
+    """The rows that are there, by id; locked as by `get`, in the one order that everybody keeps."""
+    parents = select(Job.parent_id).where(col(Job.id).in_(job_ids), col(Job.parent_id).is_not(None))
+    _lock(tx, [parent_id for parent_id in tx.session.exec(parents) if parent_id])
+    return _lock(tx, job_ids)
+
+
+def _lock(tx: Transaction, job_ids: Collection[str]) -> list[Job]:
+    if not job_ids:
+        return []
+    tx.session.flush()
+    query = select(Job).where(col(Job.id).in_(job_ids)).order_by(Job.id).with_for_update()
+    return list(tx.session.exec(query.execution_options(populate_existing=True)))
 
 
 def create(tx: Transaction, job: Job) -> Job:
@@ -93,13 +116,22 @@ def finish(tx: Transaction, job_id: str, attempt: int, hive_id: str, report: Out
             job.result, job.error = report.result, None
             _end(tx, job, JobState.COMPLETED, now)
         case Outcome.FAILED:
-            fail(tx, job, report.error or {"code": "failed", "message": "The hive gave no reason."}, now)
-        case Outcome.RELEASED if report.exclude and report.error:
-            job.excluded = {**job.excluded, hive_id: report.error["message"]}
-            back_to_queue(tx, job, now, note=report.error["message"])
+            fail(tx, job, report.error or NO_REASON, now)
+        case Outcome.RELEASED if report.exclude:
+            _exclude(tx, job, hive_id, report.error or NO_REASON, now)
         case _:
             back_to_queue(tx, job, now, note="The hive handed it back.")
     return job
+
+
+def _exclude(tx: Transaction, job: Job, hive_id: str, error: dict[str, Any], now: float) -> None:
+    """The hive cannot do it: another one may, unless the job was meant for this one."""
+    asked_to_stop = job.cancel_requested_at is not None or job.pause_requested_at is not None
+    if job.target.get("hive") == hive_id and not asked_to_stop:
+        fail(tx, job, error, now)
+        return
+    job.excluded = {**job.excluded, hive_id: error["message"]}
+    back_to_queue(tx, job, now, note=error["message"])
 
 
 def fail(tx: Transaction, job: Job, error: dict[str, Any], now: float) -> None:
@@ -150,6 +182,13 @@ def request_cancel(tx: Transaction, job: Job, now: float) -> None:
     events.append(tx, [events.job_changed(job, now)])
     if job.hive_id:
         tx.tales.append(Control(job.hive_id, "cancel", job.id, job.attempt))
+
+
+def request_cancel_of_all(tx: Transaction, parent: Job, now: float) -> None:
+    """Records the wish on a job for all hives; it ends when its children have."""
+    if parent.cancel_requested_at is None:
+        parent.cancel_requested_at = parent.updated_at = now
+        events.append(tx, [events.job_changed(parent, now)])
 
 
 def request_pause(tx: Transaction, job: Job, now: float) -> None:

@@ -1,14 +1,15 @@
 """How a hive comes into the fleet, and how it is sent away: one-time tokens, its own token, its own broker user."""
 
 import json
+import logging
 import time
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 
 from redis import Redis, RedisError
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 
-from queen import artifacts, broker_acl, hives, jobs
+from queen import artifacts, broker_acl, dispatch, hives, jobs
 from queen.database import Database, Transaction
 from queen.principals import new_token, token_hash
 from queen.rows import Hive, Job, JoinToken
@@ -16,7 +17,9 @@ from queen.tales import LiveHive
 from shared.errors import Unauthorized, Unavailable
 from shared.ids import new_hive_id
 from shared.protocol import JoinRequest
-from shared.states import FINAL
+from shared.states import FINAL, JobState
+
+log = logging.getLogger(__name__)
 
 TOKEN_LIFE = 3600
 """Seconds that a join token may wait to be used."""
@@ -99,30 +102,59 @@ def allow_on_broker(redis: Redis, hive: Hive) -> None:
 
 
 def allow_all_on_broker(database: Database, redis: Redis) -> None:
-    """After a start of the broker: every member's user, as the rows have it."""
+    """After a start of the broker: every member's user as the rows have it, and no user of a removed hive."""
     with database.read() as session:
         fleet = hives.members(session)
+        removed = list(session.exec(select(Hive.id).where(col(Hive.removed_at).is_not(None))))
     for hive in fleet:
         allow_on_broker(redis, hive)
+    known = {user.decode() if isinstance(user, bytes) else user for user in redis.acl_users()}
+    for hive_id in removed:
+        if broker_acl.hive_user(hive_id) in known:
+            broker_acl.remove(redis, hive_id)
 
 
 def remove(tx: Transaction, hive_id: str) -> Hive:
     """Sends a hive away; its jobs fail with that reason."""
-    hive = hives.get(tx.session, hive_id)
+    hives.get(tx.session, hive_id)
+    hive = hives.lock(tx, hive_id)
     now = time.time()
     hive.removed_at = now
     artifacts.forget(tx, hive_id)
+    left = tx.session.exec(select(Job.id).where(Job.hive_id == hive.id, col(Job.state).not_in(FINAL)))
+    for job in jobs.get_all(tx, list(left)):
+        leave(tx, job, hive, now)
+    tx.tales.append(LiveHive(hive.id))
+    return hive
+
+
+def leave(tx: Transaction, job: Job, hive: Hive, now: float) -> None:
+    """What becomes of a locked job of a removed hive: it fails with that reason, unless it only waited for any hive."""
+    if job.hive_id != hive.id or job.state in FINAL:
+        return
+    if job.state == JobState.QUEUED and job.capability:
+        dispatch.send(tx, job, now)
+        return
     error = {
         "code": "hive_removed",
         "message": f"{hive.name} was removed from the fleet.",
         "hint": "Submit the job again for another hive.",
     }
-    left = tx.session.exec(select(Job.id).where(Job.hive_id == hive.id, col(Job.state).not_in(FINAL)))
-    for job_id in list(left):
-        jobs.fail(tx, jobs.get(tx, job_id), error, now)
-    tx.tales.append(LiveHive(hive.id))
-    return hive
+    jobs.fail(tx, job, error, now)
 
 
 def disallow_on_broker(redis: Redis, hive_id: str) -> None:
-    broker_acl.remove(redis, hive_id)
+    """Ends the hive's broker user; while the broker is away, the recorder does it at the broker's return."""
+    try:
+        broker_acl.remove(redis, hive_id)
+    except RedisError as error:
+        log.warning("action=disallow hive=%s error=%s", hive_id, type(error).__name__)
+
+
+def take_back(tx: Transaction, identity: Identity) -> None:
+    """As if it had never joined, when the broker did not take its user: the token may be used again."""
+    tx.session.execute(
+        update(JoinToken).where(col(JoinToken.hive_id) == identity.hive.id).values(used_at=None, hive_id=None)
+    )
+    tx.session.execute(delete(Hive).where(col(Hive.id) == identity.hive.id))
+    tx.tales.append(LiveHive(identity.hive.id))

@@ -4,11 +4,10 @@ It accepts only seq = last + 1 of the attempt that the stream's hive claimed: re
 broker lost comes again from the hive's spool.
 """
 
-import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +17,11 @@ from sqlmodel import col, select
 
 from queen import events, jobs
 from queen.database import Database, Transaction
+from queen.entries import parse_entry
 from queen.events import NewEvent
 from queen.rows import Cursor, Hive, Job
 from queen.tales import LiveProgress
-from shared.narration import MAX_TEXT, SEQUENCED, WIRE_VERSION, Kind
-from shared.redaction import redact
+from shared.narration import SEQUENCED, Kind
 from shared.routing import narration_stream
 from shared.states import JobState
 
@@ -34,8 +33,10 @@ COUNT = 1000
 """Entries of one stream in one batch."""
 PROGRESS_TO_ROW = 1.0
 """Seconds between two writes of one job's progress into its row; the live channel has every one."""
-MAX_EVENT = 64 * 1024
-"""Bytes of one event; larger ones are dropped."""
+JOBS = 500
+"""Jobs looked up by one query."""
+
+_Entries = list[dict[str, Any]]
 
 
 class SteppedDown(RuntimeError):
@@ -107,14 +108,16 @@ class Recorder:
         with self._database.write() as tx:
             for batch in batches:
                 self._move_cursor(tx, batch.hive_id, batch.from_id, batch.to_id)
-                self._record_batch(tx, batch, now)
+            said = _by_speaker(batches)
+            for job in _locked(tx, said):
+                self._record_job(tx, job, said[job.id, str(job.hive_id)], now)
         for batch in batches:
             self._cursors[batch.hive_id] = batch.to_id
 
-    def _batch(self, stream: str, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> _Batch:
+    def _batch(self, stream: str, read: list[tuple[bytes, dict[bytes, bytes]]]) -> _Batch:
         hive_id = stream.rpartition(":")[2]
-        parsed = [event for _, fields in entries if (event := _parse(fields.get(b"e", b""))) is not None]
-        return _Batch(hive_id, self._cursors[hive_id], entries[-1][0].decode(), parsed)
+        parsed = [event for _, fields in read if (event := parse_entry(fields.get(b"e", b""))) is not None]
+        return _Batch(hive_id, self._cursors[hive_id], read[-1][0].decode(), parsed)
 
     @staticmethod
     def _move_cursor(tx: Transaction, hive_id: str, from_id: str, to_id: str) -> None:
@@ -126,30 +129,18 @@ class Recorder:
         if moved.rowcount != 1:  # type: ignore[attr-defined]
             raise SteppedDown(f"the cursor of {hive_id} was moved by another recorder")
 
-    def _record_batch(self, tx: Transaction, batch: _Batch, now: float) -> None:
-        by_job: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for entry in batch.entries:
-            by_job[entry["job_id"]].append(entry)
-        rows: list[NewEvent] = []
-        touched: list[Job] = []
-        for job_id, entries in by_job.items():
-            job = tx.session.get(Job, job_id, with_for_update=True)
-            if job is None or job.hive_id != batch.hive_id:
-                continue
-            accepted = list(_accept(job, entries))
-            rows.extend(accepted)
-            self._take_progress(tx, job, entries, now)
-            if accepted:
-                touched.append(job)
-        events.append(tx, rows)
-        for job in touched:
+    def _record_job(self, tx: Transaction, job: Job, said: _Entries, now: float) -> None:
+        accepted = list(_accept(job, said))
+        events.append(tx, accepted)
+        self._take_progress(tx, job, said, now)
+        if accepted:
             jobs.end_if_told(tx, job, now)
 
-    def _take_progress(self, tx: Transaction, job: Job, entries: list[dict[str, Any]], now: float) -> None:
-        said = [e for e in entries if e["kind"] == Kind.PROGRESS and e["attempt"] == job.attempt]
-        if not said or job.state != JobState.RUNNING:
+    def _take_progress(self, tx: Transaction, job: Job, said: _Entries, now: float) -> None:
+        told = [e for e in said if e["kind"] == Kind.PROGRESS and e["attempt"] == job.attempt]
+        if not told or job.state != JobState.RUNNING:
             return
-        progress = said[-1]["progress"]
+        progress = told[-1]["progress"]
         tx.tales.append(
             LiveProgress(
                 {
@@ -157,7 +148,7 @@ class Recorder:
                     "parent_id": job.parent_id,
                     "hive_id": job.hive_id,
                     "attempt": job.attempt,
-                    "at": said[-1]["at"],
+                    "at": told[-1]["at"],
                     "progress": progress,
                 }
             )
@@ -170,42 +161,44 @@ class Recorder:
                 self._progress_written.clear()
 
 
-def _accept(job: Job, entries: Iterable[dict[str, Any]]) -> Iterable[NewEvent]:
-    for entry in entries:
+def _by_speaker(batches: list[_Batch]) -> dict[tuple[str, str], _Entries]:
+    """What was said, by the job it is about and the hive that said it."""
+    said: dict[tuple[str, str], _Entries] = defaultdict(list)
+    for batch in batches:
+        for entry in batch.entries:
+            said[entry["job_id"], batch.hive_id].append(entry)
+    return said
+
+
+def _locked(tx: Transaction, said: Iterable[tuple[str, str]]) -> Iterator[Job]:
+    """The jobs whose own hive spoke, by id. Others are not even locked: anybody may be working on them."""
+    speakers = set(said)
+    job_ids = sorted({job_id for job_id, _ in speakers})
+    for first in range(0, len(job_ids), JOBS):
+        some = col(Job.id).in_(job_ids[first : first + JOBS])
+        owned = [
+            job_id
+            for job_id, hive_id in tx.session.exec(select(Job.id, Job.hive_id).where(some))
+            if (job_id, hive_id) in speakers
+        ]
+        query = select(Job).where(col(Job.id).in_(owned)).order_by(Job.id).with_for_update()
+        yield from (job for job in tx.session.exec(query).all() if (job.id, job.hive_id) in speakers)
+
+
+def _accept(job: Job, said: _Entries) -> Iterator[NewEvent]:
+    for entry in said:
         if (
             entry["kind"] not in SEQUENCED
             or entry["attempt"] != job.attempt
-            or entry.get("seq") != job.last_seq + 1
+            or entry["seq"] != job.last_seq + 1
+            or (job.final_seq is not None and entry["seq"] > job.final_seq)
         ):
             continue
         if job.state == JobState.QUEUED or job.ended:
             continue
         job.last_seq += 1
-        yield NewEvent(job, entry["kind"], entry["at"], entry["seq"], entry.get("text"), entry.get("data"))
-
-
-def _parse(raw: bytes) -> dict[str, Any] | None:
-    """One event of a hive, checked: a hive is trusted with its own jobs, not with our memory or our types."""
-    if len(raw) > MAX_EVENT:
-        return None
-    try:
-        event = json.loads(raw)
-    except ValueError:
-        return None
-    if not isinstance(event, dict) or event.get("v") != WIRE_VERSION or event.get("kind") not in set(Kind):
-        return None
-    if not isinstance(event.get("job_id"), str) or not isinstance(event.get("attempt"), int):
-        return None
-    if not isinstance(event.get("at"), int | float):
-        return None
-    if event["kind"] == Kind.PROGRESS:
-        return event if isinstance(event.get("progress"), dict) else None
-    if not isinstance(event.get("seq"), int):
-        return None
-    text = event.get("text")
-    if isinstance(text, str):
-        event["text"] = redact(text[:MAX_TEXT])
-    return event if text is None or isinstance(text, str) else None
+        kind, at, seq = entry["kind"], entry["at"], entry["seq"]
+        yield NewEvent(job, job.attempt, kind, at, seq, entry.get("text"), entry.get("data"))
 
 
 def _pairs(read: Any) -> Iterable[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import col, select
 
-from queen import dispatch, hives, jobs
+from queen import dispatch, events, hives, jobs
 from queen.database import Transaction
 from queen.placement import Wanted, place
 from queen.rows import IdempotencyKey, Job
@@ -71,8 +71,9 @@ def parse(body: object) -> Submission:
 def submit(
     tx: Transaction, submission: Submission, *, principal: str, idempotency_key: str | None = None
 ) -> Job:
-    """Inserts the job, or answers with the one that already does the same."""
+    """Inserts the job, or answers with the one that already does the same; of two at once, one sees the other."""
     now = time.time()
+    events.lock(tx)
     if idempotency_key and (known := _known(tx, principal, idempotency_key, submission)):
         return known
     job = _same_active(tx, submission) or _insert(tx, submission, principal, now)

@@ -7,7 +7,7 @@ from sqlmodel import select
 
 from queen import dispatch, jobs
 from queen.database import Transaction
-from queen.rows import Job
+from queen.rows import Hive, Job
 from shared.errors import Conflict, NotFound
 from shared.states import ACTIVE, FINAL, RETRYABLE, JobState
 
@@ -23,7 +23,7 @@ def cancel(tx: Transaction, job_id: str) -> Job:
         return job
     if job.state in FINAL:
         raise NotFound("The job is finished: there is nothing to cancel.", hint=f"It is {job.state}.")
-    job.cancel_requested_at = now
+    jobs.request_cancel_of_all(tx, job, now)
     for child in _children(tx, job, frozenset(JobState) - FINAL):
         jobs.request_cancel(tx, child, now)
     return job
@@ -58,15 +58,33 @@ def _ask(tx: Transaction, job_id: str, wish: Wish, states: frozenset[JobState]) 
 
 
 def _resume(tx: Transaction, job: Job, now: float) -> None:
+    _has_a_hive(tx, job)
     jobs.resume(tx, job, now)
     dispatch.send(tx, job, now)
 
 
 def _retry(tx: Transaction, job: Job, now: float) -> None:
+    _has_a_hive(tx, job)
     jobs.retry(tx, job, now)
     dispatch.send(tx, job, now)
 
 
+def _has_a_hive(tx: Transaction, job: Job) -> None:
+    """Raises Conflict when the one hive it is meant for was removed."""
+    target = job.target.get("hive")
+    hive = tx.session.get(Hive, target) if target else None
+    if target and (hive is None or hive.removed_at is not None):
+        raise Conflict(
+            "The hive of this job was removed from the fleet.",
+            code="hive_removed",
+            hint="Submit the job again for another hive.",
+        )
+
+
 def _children(tx: Transaction, parent: Job, states: frozenset[JobState]) -> list[Job]:
     query = select(Job).where(Job.parent_id == parent.id).order_by(Job.id).with_for_update()
-    return [child for child in tx.session.exec(query) if child.state in states]
+    return [
+        child
+        for child in tx.session.exec(query)
+        if child.state in states and (child.state in FINAL or child.cancel_requested_at is None)
+    ]

@@ -75,6 +75,9 @@ class Operation:
     words: str
     """What the job does, as a person says it; `{model}` and the like are filled from the parameters."""
 
+    asks_vendor: bool = False
+    """Whether it asks the model's vendor, whose token then travels with the claim."""
+
     def title(self, params: dict[str, Any]) -> str:
         return self.words.format_map(params)
 
@@ -86,7 +89,9 @@ def _model(params: dict[str, Any]) -> str:
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
-        Operation("model_download", ModelDownload, Lane.DOWNLOAD, _model, True, True, "Download {model}"),
+        Operation(
+            "model_download", ModelDownload, Lane.DOWNLOAD, _model, True, True, "Download {model}", True
+        ),
         Operation("model_delete", ModelDelete, Lane.OTHER, _model, True, False, "Delete {model}"),
         Operation("model_verify", ModelVerify, Lane.OTHER, _model, False, False, "Verify {model}"),
     )

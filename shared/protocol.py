@@ -1,6 +1,6 @@
 """What a hive and the queen say to each other over HTTP. Unknown fields are ignored, so that versions may differ by one."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -10,6 +10,8 @@ from shared.states import Outcome
 
 ClaimId = Field(pattern=r"^claim-[0-9a-f]{24}$")
 BootId = Field(pattern=r"^boot-[0-9a-f]{16}$")
+Bytes = Annotated[int, Field(ge=0, lt=1 << 62)]
+Count = Annotated[int, Field(ge=0, lt=1 << 31)]
 
 
 class HiveFacts(BaseModel):
@@ -21,10 +23,10 @@ class HiveFacts(BaseModel):
     capabilities: list[Literal["cuda", "metal", "cpu"]]
     devices: list[dict[str, Any]] = Field(max_length=64)
     cpu_count: int = Field(default=1, ge=1)
-    memory_total: int = Field(ge=0)
-    memory_available: int = Field(ge=0)
-    disk_total: int = Field(ge=0)
-    disk_free: int = Field(ge=0)
+    memory_total: Bytes
+    memory_available: Bytes
+    disk_total: Bytes
+    disk_free: Bytes
     operations: list[str] = Field(default_factory=list, max_length=64)
     lanes: dict[Lane, int] = Field(default_factory=dict)
     version: str = Field(default="", max_length=64)
@@ -33,15 +35,15 @@ class HiveFacts(BaseModel):
 class HiveSample(BaseModel):
     """What changes between two heartbeats; `devices` maps a device id to its free bytes."""
 
-    memory_available: int = Field(ge=0)
-    disk_free: int = Field(ge=0)
-    devices: dict[str, int] = Field(default_factory=dict)
+    memory_available: Bytes
+    disk_free: Bytes
+    devices: dict[str, Bytes] = Field(default_factory=dict)
 
 
 class JoinRequest(BaseModel):
     token: str = Field(max_length=512)
     name: str = Field(min_length=1, max_length=64, pattern=r"^[\w][\w .-]*$")
-    protocol: int
+    protocol: Count
     facts: HiveFacts
 
 
@@ -62,7 +64,7 @@ class ClaimRequest(BaseModel):
     boot_id: str = BootId
     job_id: str | None = None
     attempt: int | None = None
-    lanes: dict[Lane, int] | None = None
+    lanes: dict[Lane, Count] | None = None
 
 
 class Grant(BaseModel):
@@ -90,7 +92,7 @@ class RunningAttempt(BaseModel):
 class Heartbeat(BaseModel):
     """`previous_boot_id` is set on the first beat of a boot, and only there."""
 
-    protocol: int
+    protocol: Count
     boot_id: str = BootId
     previous_boot_id: str | None = None
     attempts: list[RunningAttempt] = Field(default_factory=list, max_length=256)
@@ -119,7 +121,7 @@ class HeartbeatAnswer(BaseModel):
 class PlanReport(BaseModel):
     claim_id: str = ClaimId
     plan: Plan
-    size: int | None = Field(default=None, ge=0)
+    size: Bytes | None = None
     """Bytes still to be written on this hive; None when the vendor does not say."""
 
 
@@ -128,7 +130,7 @@ class OutcomeReport(BaseModel):
     outcome: Outcome
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
-    last_seq: int = Field(ge=0)
+    last_seq: Count
     artifact: dict[str, Any] | None = None
     """What the job's artifact is now on this hive: its inventory item, or `{kind, id, status: "gone"}`."""
     exclude: bool = False

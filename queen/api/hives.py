@@ -1,10 +1,11 @@
 """`/v1/hives`: the fleet; joining it; and what a hive asks: claims, heartbeats, plans, outcomes."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Blueprint, request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session
 
 from queen import artifacts, attempts, claims, hives, joining
 from queen.api.requests import accepts, body_as
@@ -17,17 +18,22 @@ from queen.rows import Hive
 from queen.services import services
 from queen.settings import is_loopback
 from queen.tales import LiveHive
-from shared.errors import Conflict, Forbidden, InvalidRequest
+from shared.errors import Conflict, Forbidden, InvalidRequest, Unavailable
+from shared.operations import OPERATIONS
 from shared.protocol import ClaimRequest, Grant, Heartbeat, JoinAnswer, JoinRequest, OutcomeReport, PlanReport
 
 fleet = Blueprint("hives", __name__, url_prefix="/v1")
+
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$")]
+LabelValue = Annotated[str, Field(max_length=256)]
 
 
 class HivePatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[\w][\w .-]*$")
-    labels: dict[str, str] | None = Field(default=None, max_length=32)
+    labels: dict[Label, LabelValue] | None = Field(default=None, max_length=32)
 
 
 @fleet.get("/hives")
@@ -78,8 +84,13 @@ def join() -> tuple[dict[str, Any], int]:
     """Join the fleet with a one-time join token; answers with the hive's own token and broker user, once."""
     with services().database.write() as tx:
         identity = joining.join(tx, body_as(JoinRequest))
-    joining.allow_on_broker(services().redis, identity.hive)
     hive: Hive = identity.hive
+    try:
+        joining.allow_on_broker(services().redis, hive)
+    except Unavailable:
+        with services().database.write() as tx:
+            joining.take_back(tx, identity)
+        raise
     answer = JoinAnswer(
         id=hive.id,
         name=hive.name,
@@ -102,7 +113,7 @@ def claim(hive_id: str) -> dict[str, Any]:
     if wanted.lanes is None and (wanted.job_id is None or wanted.attempt is None):
         raise InvalidRequest("Name job_id and attempt, or lanes.")
     with services().database.write() as tx:
-        granted = [_with_secrets(grant) for grant in claims.claim(tx, hive_id, wanted)]
+        granted = [_with_secrets(tx.session, grant) for grant in claims.claim(tx, hive_id, wanted)]
     if wanted.job_id is not None:
         return granted[0]
     return {"grants": granted}
@@ -150,11 +161,10 @@ def _broker_host() -> str | None:
     return request.host.rsplit(":", 1)[0] if everywhere else settings.broker_host
 
 
-def _with_secrets(grant: Grant) -> dict[str, Any]:
+def _with_secrets(session: Session, grant: Grant) -> dict[str, Any]:
     answer = grant.model_dump(mode="json")
-    if model := grant.params.get("model"):
-        with services().database.read() as session:
-            answer["secrets"] = services().vault.for_model(session, model)
+    if OPERATIONS[grant.operation].asks_vendor:
+        answer["secrets"] = services().vault.for_model(session, grant.params["model"])
     return answer
 
 

@@ -1,12 +1,16 @@
 """Reading requests: bodies against models, query parameters against shapes."""
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
 
+from queen import strict_json
+from queen.guard import is_hive
 from queen.job_list import MAX_LIMIT
 from shared.errors import InvalidRequest
 
@@ -25,13 +29,14 @@ def accepts(model: type[BaseModel]) -> Callable[[View], View]:
 
 
 def json_body() -> object:
-    """The parsed body; {} when there is none. Raises InvalidRequest."""
-    if not request.get_data(cache=True):
+    """The parsed body; {} when there is none. Raises InvalidRequest. What hives pass on is mended instead of refused."""
+    raw = request.get_data(cache=True)
+    if not raw:
         return {}
-    body = request.get_json(silent=True, force=True)
-    if body is None:
-        raise InvalidRequest("The body is not valid JSON.", code="invalid_json")
-    return body
+    try:
+        return strict_json.loads(raw, mend=is_hive())
+    except ValueError as error:
+        raise InvalidRequest("The body is not valid JSON.", code="invalid_json") from error
 
 
 def body_as(model: type[Model]) -> Model:
@@ -49,7 +54,7 @@ def body_as(model: type[Model]) -> Model:
 def limit_param() -> int:
     """`limit`: 1 to 200, 50 when absent."""
     text = request.args.get("limit", "50")
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MAX_LIMIT:
+    if not text.isascii() or not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= MAX_LIMIT:
         raise InvalidRequest(
             "The limit cannot be used.", details=[{"field": "limit", "message": f"must be 1 to {MAX_LIMIT}"}]
         )
@@ -61,13 +66,13 @@ def since_param() -> float | None:
     text = request.args.get("since")
     if not text:
         return None
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        seconds = float(text)
+        if math.isfinite(seconds):
+            return seconds
     try:
         at = datetime.fromisoformat(text)
-    except ValueError as error:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
         details = [{"field": "since", "message": "must be ISO 8601 or seconds since the epoch"}]
         raise InvalidRequest("The time cannot be used.", details=details) from error
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
