@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis import Redis, RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from queen import events
 from queen.database import Database
@@ -86,10 +87,15 @@ def from_progress(event: dict[str, Any]) -> LiveEvent:
 
 @dataclass(frozen=True)
 class Topic:
-    """What a reader wants: some jobs (with their children), one hive, or everything."""
+    """What a reader wants: some jobs (with their children), one hive, some jobs on one hive, or everything."""
 
     jobs: frozenset[str] = frozenset()
     hive: str | None = None
+
+    def has(self, event: LiveEvent) -> bool:
+        if self.hive is not None and event.hive_id != self.hive:
+            return False
+        return not self.jobs or event.job_id in self.jobs or event.parent_id in self.jobs
 
     @property
     def everything(self) -> bool:
@@ -173,13 +179,16 @@ class Hub:
     def _memberships(self, topic: Topic) -> list[set[Subscription]]:
         if topic.everything:
             return [self._of_everything]
-        members = [self._of_job[job_id] for job_id in topic.jobs]
-        return [*members, self._of_hive[topic.hive]] if topic.hive else members
+        if topic.jobs:
+            return [self._of_job[job_id] for job_id in topic.jobs]
+        return [self._of_hive[topic.hive or ""]]
 
     def _forget_empty(self, topic: Topic) -> None:
         for job_id in topic.jobs:
             if not self._of_job[job_id]:
                 del self._of_job[job_id]
+        if topic.hive and not self._of_hive.get(topic.hive):
+            self._of_hive.pop(topic.hive, None)
 
     def _everybody(self) -> set[Subscription]:
         return set(self._of_everything).union(*self._of_job.values(), *self._of_hive.values())
@@ -187,10 +196,10 @@ class Hub:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._catch_up()
                 self._follow()
-            except RedisError as error:
+            except (RedisError, SQLAlchemyError, OSError) as error:
                 log.warning("action=follow error=%s", type(error).__name__)
-            self._catch_up()
             self._stopping.wait(0.5)
 
     def _follow(self) -> None:
@@ -230,11 +239,12 @@ class Hub:
 
     def _fan_out(self, event: LiveEvent) -> None:
         with self._lock:
-            readers = list(self._of_everything)
+            readers = set(self._of_everything)
             for job_id in (event.job_id, event.parent_id):
                 if job_id in self._of_job:
-                    readers.extend(self._of_job[job_id])
+                    readers |= self._of_job[job_id]
             if event.hive_id in self._of_hive:
-                readers.extend(self._of_hive[event.hive_id])
+                readers |= self._of_hive[event.hive_id]
         for reader in readers:
-            reader.put(event)
+            if reader.topic.has(event):
+                reader.put(event)

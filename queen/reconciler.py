@@ -7,10 +7,10 @@ It rings again for jobs nobody claimed, undoes a placement on a hive that went o
 import logging
 import time
 
-from sqlalchemy import delete
-from sqlmodel import col, or_, select
+from sqlalchemy import delete, update
+from sqlmodel import col, func, or_, select
 
-from queen import dispatch, hives, jobs
+from queen import dispatch, events, hives, jobs, joining
 from queen.database import Database, Transaction
 from queen.rows import Event, Hive, IdempotencyKey, Job, JoinToken, LoginToken
 from queen.rows import Session as BrowserSession
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 RETENTION_EVERY = 3600.0
 BATCH = 500
+RING_BATCH = 50
+"""Jobs placed in one transaction, so that nobody waits long for it."""
 
 
 class Reconciler:
@@ -40,6 +42,7 @@ class Reconciler:
         if self._ticked_at is None or now - self._ticked_at > 2 * RECONCILE + 2:
             self._grant_another_term(now)
         self._ticked_at = now
+        self._leave_removed_hives(now)
         self._expire_leases(now)
         self._ring_again(now)
         self._send_late_ends(now)
@@ -51,18 +54,42 @@ class Reconciler:
     def _grant_another_term(self, now: float) -> None:
         """After our own start or a gap in our loop: the queen's outage expires nothing."""
         with self._database.write() as tx:
-            for job in tx.session.exec(
-                select(Job).where(Job.state == JobState.RUNNING, col(Job.is_parent).is_(False))
-            ):
-                job.lease_expires_at = max(job.lease_expires_at or 0.0, now + LEASE)
+            tx.session.execute(
+                update(Job)
+                .where(col(Job.state) == JobState.RUNNING, col(Job.is_parent).is_(False))
+                .where(or_(col(Job.lease_expires_at).is_(None), col(Job.lease_expires_at) < now + LEASE))
+                .values(lease_expires_at=now + LEASE)
+                .execution_options(synchronize_session=False)
+            )
+
+    def _leave_removed_hives(self, now: float) -> None:
+        """What came to a hive in the moment it was removed."""
+        left_behind = (
+            select(Job.id)
+            .join(Hive, col(Hive.id) == col(Job.hive_id))
+            .where(col(Hive.removed_at).is_not(None), col(Job.state).not_in(FINAL))
+        )
+        with self._database.read() as session:
+            job_ids = session.exec(left_behind.limit(BATCH)).all()
+        for job_id in job_ids:
+            with self._database.write() as tx:
+                job = jobs.get(tx, job_id)
+                hive = tx.session.get(Hive, job.hive_id) if job.hive_id else None
+                if hive is not None and hive.removed_at is not None:
+                    joining.leave(tx, job, hive, now)
 
     def _expire_leases(self, now: float) -> None:
+        """An expired lease is a loss, unless nobody at all was heard: then it is the queen who was away."""
         with self._database.read() as session:
+            heard = session.exec(select(func.max(Hive.last_seen)).where(col(Hive.removed_at).is_(None))).one()
             expired = session.exec(
                 select(Job.id)
                 .where(Job.state == JobState.RUNNING, col(Job.lease_expires_at) < now)
                 .limit(BATCH)
             ).all()
+        if expired and (heard is None or now - heard >= OFFLINE_AFTER):
+            self._grant_another_term(now)
+            return
         for job_id in expired:
             with self._database.write() as tx:
                 job = jobs.get(tx, job_id)
@@ -91,13 +118,14 @@ class Reconciler:
         )
         with self._database.read() as session:
             job_ids = session.exec(due.order_by(col(Job.created_at)).limit(BATCH)).all()
-        if not job_ids:
-            return
-        with self._database.write() as tx:
-            for job_id in job_ids:
-                job = tx.session.get(Job, job_id, with_for_update=True)
-                if job is not None:
+        for first in range(0, len(job_ids), RING_BATCH):
+            some = select(Job).where(col(Job.id).in_(job_ids[first : first + RING_BATCH])).order_by(Job.id)
+            with self._database.write() as tx:
+                for job in tx.session.exec(some.with_for_update(skip_locked=True)).all():
+                    before = job.hive_id, job.note
                     dispatch.send(tx, job, now)
+                    if (job.hive_id, job.note) != before:
+                        events.append(tx, [events.job_changed(job, now)])
 
     def _send_late_ends(self, now: float) -> None:
         with self._database.read() as session:
@@ -110,8 +138,7 @@ class Reconciler:
         for job_id in late:
             with self._database.write() as tx:
                 job = jobs.get(tx, job_id)
-                missing = (job.final_seq or 0) - job.last_seq
-                jobs.end_if_told(tx, job, now, gap=f"The last {missing} lines of the narration are missing.")
+                jobs.end_if_told(tx, job, now, gap=_gap((job.final_seq or 0) - job.last_seq))
 
     def _tell_who_left(self, now: float) -> None:
         with self._database.read() as session:
@@ -140,6 +167,12 @@ class Reconciler:
             job_ids = set(tx.session.exec(old.limit(BATCH))) | set(tx.session.exec(surplus.limit(BATCH)))
             _delete(tx, list(job_ids))
             return len(job_ids) >= BATCH
+
+
+def _gap(missing: int) -> str:
+    if missing == 1:
+        return "The last line of the narration is missing."
+    return f"The last {missing} lines of the narration are missing."
 
 
 def _delete(tx: Transaction, job_ids: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from flask import Response, request
 from flask_sse import Message, ServerSentEventsBlueprint
 from redis import Redis
-from sqlmodel import col, select
+from sqlmodel import col, or_, select
 
 from queen import events, live
 from queen.database import Database
@@ -54,6 +55,7 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
         self._database = database
         self._hub = hub
         self._redis = redis
+        self._places = threading.BoundedSemaphore(MAX_STREAMS)
 
     @property
     def redis(self) -> Redis:
@@ -78,7 +80,7 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
                 last_id is not None
                 and job.state in FINAL
                 and job.ended
-                and last_id >= _end_id(session, job_id)
+                and _end_id(session, job_id) <= last_id <= events.newest_id(session)
             ):
                 return Response(status=204)
             newest = events.newest_id(session)
@@ -89,10 +91,12 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
         return self._response(self._fleet_frames(topic, _last_event_id(), renderer))
 
     def _response(self, frames: Iterator[bytes]) -> Response:
-        if self._hub.readers >= MAX_STREAMS:
-            frames = iter([f"retry: {10 * RETRY_MS}\n\n".encode()])
+        """A place is taken before the answer begins: a thousand readers at once must not get past the limit together."""
+        if not self._places.acquire(blocking=False):
+            full = f"retry: {10 * RETRY_MS}\n\n".encode()
+            return Response(full, mimetype="text/event-stream", headers=HEADERS)
         response = Response(frames, mimetype="text/event-stream", headers=HEADERS)
-        response.call_on_close(getattr(frames, "close", lambda: None))
+        response.call_on_close(self._places.release)
         return response
 
     def _job_frames(
@@ -103,15 +107,13 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
             if last_id is not None and last_id > newest:
                 yield frame("resync", "{}")
                 last_id = None
-            snapshot, family, final = self._family(job_id)
+            snapshot, family = self._family(job_id)
             if last_id is None and (first := renderer(snapshot)):
                 yield first
             position = last_id or 0
             for event in self._replay(position, list(family), None):
                 position = event.id or position
-                if event.type == "end" and not (
-                    final and event.job_id == job_id and self._is_last_end(event, job_id)
-                ):
+                if event.type == "end" and not (event.job_id == job_id and self._is_last_end(event)):
                     continue
                 if rendered := renderer(event):
                     yield rendered
@@ -138,7 +140,7 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
             if last_id is None:
                 yield from self._snapshots(topic, renderer, newest)
             else:
-                for event in self._replay(last_id, list(topic.jobs) or None, topic.hive):
+                for event in self._replay(last_id, self._with_children(topic.jobs), topic.hive):
                     position = event.id or position
                     if rendered := renderer(event):
                         yield rendered
@@ -147,21 +149,29 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
                 if rendered:
                     yield rendered
 
-    def _family(self, job_id: str) -> tuple[LiveEvent, set[str], bool]:
-        """The job's snapshot, its id and its children's, and whether it is final."""
+    def _family(self, job_id: str) -> tuple[LiveEvent, set[str]]:
+        """The job's snapshot, its id and its children's."""
         with self._database.read() as session:
             job = session.get(Job, job_id)
             if job is None:
                 raise NotFound("There is no such job.")
             children = session.exec(select(Job.id).where(Job.parent_id == job_id)) if job.is_parent else ()
-            return _snapshot(job), {job_id, *children}, job.state in FINAL
+            return _snapshot(job), {job_id, *children}
+
+    def _with_children(self, job_ids: frozenset[str]) -> list[str] | None:
+        if not job_ids:
+            return None
+        with self._database.read() as session:
+            return [*job_ids, *session.exec(select(Job.id).where(col(Job.parent_id).in_(job_ids)))]
 
     def _snapshots(self, topic: Topic, renderer: Renderer, newest: int) -> Iterator[bytes]:
         """The active jobs now; the first frame carries the id from which a reconnect goes on."""
         with self._database.read() as session:
             query = select(Job).where(col(Job.state).in_([*ACTIVE, "paused"]))
             if topic.jobs:
-                query = select(Job).where(col(Job.id).in_(topic.jobs))
+                query = select(Job).where(
+                    or_(col(Job.id).in_(topic.jobs), col(Job.parent_id).in_(topic.jobs))
+                )
             if topic.hive:
                 query = query.where(Job.hive_id == topic.hive)
             snapshots = [
@@ -182,9 +192,11 @@ class Streams(ServerSentEventsBlueprint):  # type: ignore[misc]
             if len(rows) < REPLAY:
                 return
 
-    def _is_last_end(self, event: LiveEvent, job_id: str) -> bool:
+    def _is_last_end(self, event: LiveEvent) -> bool:
+        """Whether the job is over with this `end`, as the rows have it now: a retried job goes on after it."""
         with self._database.read() as session:
-            return event.id == _end_id(session, job_id)
+            job = session.get(Job, event.job_id)
+            return job is None or (job.state in FINAL and job.ended and event.id == _end_id(session, job.id))
 
 
 def _follow(subscription: Subscription, position: int) -> Iterator[LiveEvent | None]:
@@ -194,7 +206,10 @@ def _follow(subscription: Subscription, position: int) -> Iterator[LiveEvent | N
         event = subscription.get(PING)
         if event is None and subscription.closed:
             return
-        if event is None or event.id is None or event.id > position:
+        if event is None or event.id is None:
+            yield event
+        elif event.id > position:
+            position = event.id
             yield event
 
 
