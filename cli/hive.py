@@ -192,9 +192,8 @@ def _ask(api: QueenApi, found: Hive) -> None:
 def _presence(found: Hive) -> Text:
     if found["online"]:
         return screen.state("online")
-    return screen.state(
-        f"offline {quantities.ago(found['last_seen'])}" if found["last_seen"] else "offline never seen"
-    )
+    seen = quantities.ago(found["last_seen"])
+    return screen.plain("never seen" if seen == "never" else f"offline, {seen}", "red")
 
 
 def _devices(found: Hive) -> str:

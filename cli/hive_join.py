@@ -40,7 +40,7 @@ def join(url: str, token: str, *, name: str | None, force: bool) -> tuple[Identi
             hint="Start it: rbee hive run. To join another queen instead: --force, or another --data-dir.",
         )
     carried = decoded(token)
-    queen = _agreed(checked(url), carried)
+    queen = agreed(checked(url), carried)
     request = JoinRequest(
         token=carried.secret,
         name=_name(name or settings.hive_name),
@@ -72,7 +72,7 @@ def decoded(token: str) -> JoinToken:
         ) from error
 
 
-def _agreed(url: str, carried: JoinToken) -> Queen:
+def agreed(url: str, carried: JoinToken) -> Queen:
     """A certificate proves who answers at any address; without one only the token's own address will do."""
     if carried.certificate and url.startswith("https://"):
         return Queen(url, carried.secret, carried.certificate)

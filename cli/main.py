@@ -100,9 +100,10 @@ def tell(error: RbeeError) -> None:
 
 def _detail(detail: dict[str, object]) -> str:
     """A field's problem, or a hive's verdict."""
-    name = detail.get("field") or detail.get("name") or ""
-    text = str(detail.get("message") or detail.get("reason") or "")
-    return f"{name} {text[:1].lower()}{text[1:]}".strip()
+    if "reason" in detail:
+        return f"{detail.get('name')}: {detail['reason']}"
+    text = str(detail.get("message", ""))
+    return f"{detail.get('field', '')} {text[:1].lower()}{text[1:]}".strip()
 
 
 def _one_line(text: str) -> str:

@@ -118,13 +118,11 @@ class QueenApi:
                 self.queen.url + path,
                 headers=sent,
                 allow_redirects=False,
+                verify=self.queen.certificate is None,  # a pinned one stands in for the authorities
                 **{"timeout": TIMEOUT, **more},
             )
         except requests.exceptions.SSLError as error:
-            raise Unavailable(
-                f"The certificate of {self.queen.url} is not trusted.",
-                hint=f"Pin it, if it is yours: rbee login {self.queen.url} --fingerprint SHA256",
-            ) from error
+            raise self._distrusted() from error
         except requests.RequestException as error:
             raise Unavailable(f"No queen answers at {self.queen.url}.", hint=self._whereabouts()) from error
         except UnicodeError as error:
@@ -144,6 +142,17 @@ class QueenApi:
             return TooMany(message, retry_after=int(response.headers.get("Retry-After", "1")), **more)
         kind = Unavailable if response.status_code >= 502 else _BY_STATUS.get(response.status_code, RbeeError)
         return kind(message, **more)
+
+    def _distrusted(self) -> RbeeError:
+        if self.queen.certificate:
+            return Unavailable(
+                f"The certificate of {self.queen.url} is not the one that was pinned.",
+                hint="Somebody may listen in. If it was renewed: log in, or join, again.",
+            )
+        return Unavailable(
+            f"The certificate of {self.queen.url} is not trusted.",
+            hint=f"If it is yours, pin it: rbee login {self.queen.url} --fingerprint SHA256",
+        )
 
     def _stranger(self) -> RbeeError:
         return Unavailable(f"What answers at {self.queen.url} is no queen.", hint=self._whereabouts())

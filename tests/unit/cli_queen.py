@@ -1,8 +1,10 @@
 """A small HTTP server that answers as it is told: the queen as the command line sees it, one answer after the other."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -39,7 +41,7 @@ def stream(*chunks: str, cut: bool = False) -> Answer:
 class ScriptedQueen:
     """Answers are taken from the front of the list of their path; the last one stays. Use as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._answers: dict[tuple[str, str], list[Answer | Script]] = {}
         owner = self
@@ -48,8 +50,10 @@ class ScriptedQueen:
             queen = owner
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
 
     def on(self, method: str, path: str, *answers: Answer | Script) -> None:
         self._answers[method, path] = list(answers)
@@ -108,6 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def handle(self) -> None:
+        with suppress(ConnectionError, ssl.SSLError):
+            super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""

@@ -100,7 +100,7 @@ def test_an_error_of_the_queen_is_two_lines_on_stderr(
     told = capsys.readouterr()
     assert code == 1
     assert told.out == ""
-    assert told.err == "rbee: No hive fits: box it has not been heard lately.\n      Start a hive.\n"
+    assert told.err == "rbee: No hive fits: box: It has not been heard lately.\n      Start a hive.\n"
 
 
 @pytest.mark.parametrize(
