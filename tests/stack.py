@@ -99,10 +99,11 @@ class Program:
 class Stack:
     """`rbee up`, and its API with the admin's token."""
 
-    def __init__(self, folder: Path, **env: str) -> None:
+    def __init__(self, folder: Path, *, certificate: Path | None = None, **env: str) -> None:
         self.data_dir = folder / "data"
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        self.certificate = certificate
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RBEE_", "HF_"))}
         self.env = {
             **inherited,
@@ -131,6 +132,8 @@ class Stack:
         self.program = Program([str(RBEE), "up"], self.env)
         self.login_url = self.program.wait_line(r"(http\S+/login\?token=\S+)")[1]
         self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.verify = str(self.certificate) if self.certificate else True
         self.session.headers["Authorization"] = f"Bearer {self.token}"
         wait_for(lambda: any(hive["online"] for hive in self.workers()), "the local hive is online")
 
@@ -141,7 +144,11 @@ class Stack:
 
     def power_cut(self) -> None:
         """Every process of the stack at once, without a chance to say anything."""
-        pids = [self.pid(name) for name in ("broker", "web", "recorder", "queen", "hive")]
+        pids = [
+            self.pid(path.stem)
+            for path in (self.data_dir / "run").glob("*.json")
+            if path.stem != "supervisor"
+        ]
         assert self.program is not None
         os.kill(self.program.process.pid, signal.SIGKILL)
         for pid in pids:

@@ -30,7 +30,7 @@ def test_a_hive_that_comes_back_after_its_lease_changes_nothing(
     stack: Stack, files: FileServer, tmp_path: Path
 ) -> None:
     second = stack.add_hive(tmp_path / "second", "second", RBEE_CAPABILITIES="cuda")
-    model, served = slow_model(files, size=24 << 20)
+    model, _ = slow_model(files, size=24 << 20)
     job_id = stack.submit("model_download", {"capability": "cuda"}, model=model)
     wait_for(lambda: has_bytes(stack, job_id, 2 << 20), "the download runs")
     assert stack.job(job_id)["hive_id"] == second
