@@ -21,9 +21,10 @@ class PinnedAdapter(HTTPAdapter):
         self._fingerprint = fingerprint
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        more.update(assert_fingerprint=self._fingerprint, cert_reqs="CERT_NONE", assert_hostname=False)
-        super().init_poolmanager(*args, **more)
+    def build_connection_pool_key_attributes(self, *args: Any, **more: Any) -> Any:
+        """What the connection is made with: authorities are not asked, the fingerprint decides."""
+        host, pool = super().build_connection_pool_key_attributes(*args, **more)
+        return host, {**pool, "cert_reqs": "CERT_NONE", "assert_fingerprint": self._fingerprint}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Left to the fingerprint."""
