@@ -78,7 +78,13 @@ class Fragments:
         return card + self._draw("_line.html", line=line)
 
     def _progress(self, event: LiveEvent) -> str:
-        job = {"id": event.job_id, "state": "running", "progress": event.payload["progress"]}
+        said = event.payload
+        job = {
+            "id": event.job_id,
+            "state": "running",
+            "attempt": said["attempt"],
+            "progress": said["progress"],
+        }
         drawn = self._draw("_progress.html", job=job)
         if event.parent_id and self._is_time(event.parent_id):
             with self._database.read() as session:

@@ -15,13 +15,13 @@ from web.download_form import DownloadForm, targets
 from web.machines import machines_of
 from web.models import models_of
 
-dashboard = Blueprint("dashboard", __name__)
+dashboard_pages = Blueprint("dashboard_pages", __name__)
 
 RECENT = 8
 """Ended jobs shown below the active ones."""
 
 
-@dashboard.get("/")
+@dashboard_pages.get("/")
 @needs(Scope.OPERATE)
 def show() -> Response:
     with services().database.read() as session:

@@ -12,6 +12,7 @@ export function morph(old, fresh) {
     return;
   }
   if (old.nodeType !== Node.ELEMENT_NODE) return;
+  if (goesBack(old, fresh)) return;
   copyAttributes(old, fresh);
   if (old.hasAttribute("data-merge")) merge(old, fresh);
   else morphChildren(old, fresh);
@@ -26,6 +27,13 @@ export function merge(old, fresh) {
     if (after) after.after(child);
     else old.prepend(child);
   }
+}
+
+// Rows know progress up to a second later than the stream does: within one attempt and phase a bar stays where it is.
+function goesBack(old, fresh) {
+  const { course, done } = old.dataset;
+  return course !== undefined && course === fresh.dataset.course && Number(fresh.dataset.done) < Number(done)
+    && old.className === fresh.className;
 }
 
 const numberOf = (element) => Number(element.id.slice(element.id.lastIndexOf("-") + 1));
