@@ -287,7 +287,7 @@ def _state(job: Job) -> str:
 
 def _progress(job: Job) -> str:
     progress = job["progress"]
-    if not progress:
+    if not progress or not progress["done"]:
         return ""
     percent = percent_of(progress)
     if job["state"] == "completed" or percent is None:

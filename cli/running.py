@@ -86,7 +86,7 @@ def tell_detached(submitted: Sequence[dict[str, Any]], as_json: bool) -> None:
 def _introduce(api: QueenApi, answer: dict[str, Any]) -> None:
     job = api.get(f"/v1/jobs/{answer['job_id']}")
     place = naming.where(job, naming.hive_names(api))
-    place = {"all": "all hives"}.get(place, place)
+    place = {"all": "all hives"}.get(place, place.replace("any ", "any hive with "))
     known = job["state"] not in FINAL and answer["state"] != "queued"
     beginning = "Already under way: " if known else ""
     screen.say(f"{beginning}{job['title']} on {place}, job {quantities.short(job['id'])}", "bold")
