@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
+from redis import Redis
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
 import queen
 from queen.database import Database, sqlite_url
+from queen.settings import QueenSettings
+from shared.broker import redis_client
+from tests.broker import running_broker
 from tests.fleet import Fleet
 from tests.postgres import cluster, programs
 
@@ -65,6 +69,23 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[QueenSettings, str]]:
+    """A broker of this session: the settings that find it, and its URL."""
+    settings = QueenSettings.load(data_dir=tmp_path_factory.mktemp("broker"))
+    with running_broker(settings) as url:
+        yield settings, url
+
+
+@pytest.fixture
+def redis(broker: tuple[QueenSettings, str]) -> Iterator[Redis]:
+    """A client of the emptied broker."""
+    client = redis_client(broker[1], blocking=1.0)
+    client.flushall()
+    yield client
+    client.close()
 
 
 @pytest.fixture
