@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from cli import exit_codes, main, naming, options, quantities, running, screen, targets
-from cli.display import amount_of, percent_of
+from cli import exit_codes, job_view, main, naming, options, quantities, running, screen, targets
 from cli.event_stream import ServerEvent
 from cli.exit_codes import ExitCode
 from cli.follow import Job, stream
@@ -102,12 +101,7 @@ def list_jobs(
     if not page["items"]:
         screen.say("There are no such jobs." if any(wanted.values()) else "There are no jobs yet.", err=True)
         return
-    names = naming.hive_names(api)
-    screen.table(
-        ("ID", "STATE", "WHAT", "HIVE", "PROGRESS", "CREATED"),
-        (_row(item, names) for item in page["items"]),
-        elastic="WHAT",
-    )
+    job_view.table(page["items"], naming.hive_names(api))
     if page["next_cursor"]:
         screen.say("There are more: --limit 200, or --all-pages", "bright_black", err=True)
 
@@ -122,33 +116,7 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         screen.document(found)
         return
-    names = naming.hive_names(api)
-    error = found["error"] or {}
-    screen.facts(
-        [
-            ("Job", found["id"]),
-            ("What", found["title"]),
-            ("State", screen.state(_state(found))),
-            ("Where", naming.where(found, names)),
-            ("Progress", _progress(found) or None),
-            ("Note", found["note"]),
-            ("Error", error.get("message")),
-            ("", error.get("hint")),
-            (
-                "Attempt",
-                f"{found['attempt']}" + (f", lost {found['losses']} times" if found["losses"] else ""),
-            ),
-            ("Created", _moment(found["created_at"])),
-            ("Started", _moment(found["started_at"])),
-            ("Finished", _moment(found["finished_at"])),
-        ]
-    )
-    if children := found.get("children"):
-        screen.say("")
-        screen.table(
-            ("ID", "STATE", "HIVE", "PROGRESS"),
-            ([_row(one, names)[at] for at in (0, 1, 3, 4)] for one in children),
-        )
+    job_view.show(found, naming.hive_names(api))
 
 
 @job.command()
@@ -184,21 +152,7 @@ def why(job: str, as_json: bool) -> None:
     if as_json:
         screen.document(found)
         return
-    names = naming.hive_names(api)
-    placed, choice = found["placed_on"], found["choice"]
-    screen.facts(
-        [
-            ("State", screen.state(found["state"])),
-            (
-                "Runs on" if found["state"] == "running" else "Placed on",
-                names.get(placed, placed) if placed else None,
-            ),
-            ("Would go to", names.get(choice, choice) if choice and choice != placed else None),
-            ("Note", found["note"]),
-        ]
-    )
-    screen.say("")
-    screen.table(("HIVE", "FITS", "WHY"), (_verdict(one) for one in found["hives"]), elastic="WHY")
+    job_view.explain(found, naming.hive_names(api))
 
 
 def _steering(name: str, help_text: str, act: Callable[[QueenApi, str], Job], done: str) -> None:
@@ -266,50 +220,6 @@ def _since(text: str) -> str:
         return text
     before = timedelta(**{_UNITS[match[2]]: int(match[1])})
     return (datetime.now(UTC) - before).isoformat()
-
-
-def _row(job: Job, names: dict[str, str]) -> tuple[Any, ...]:
-    return (
-        quantities.short(job["id"]),
-        screen.state(_state(job)),
-        job["title"],
-        naming.where(job, names),
-        _progress(job),
-        quantities.ago(job["created_at"]),
-    )
-
-
-def _state(job: Job) -> str:
-    if job["stopping"]:
-        return "cancelling" if job["stopping"] == "cancel" else "pausing"
-    return str(job["state"])
-
-
-def _progress(job: Job) -> str:
-    progress = job["progress"]
-    if not progress or not progress["done"]:
-        return ""
-    percent = percent_of(progress)
-    if job["state"] == "completed" or percent is None:
-        return amount_of(progress) if percent is None else quantities.size(progress["total"])
-    return f"{percent}% of {quantities.size(progress['total'])}"
-
-
-def _moment(iso: str | None) -> str | None:
-    """The local time, and how long ago."""
-    if iso is None:
-        return None
-    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M:%S}  ({quantities.ago(iso)})"
-
-
-def _verdict(verdict: dict[str, Any]) -> tuple[Any, ...]:
-    if verdict["fits"]:
-        return verdict["name"], screen.plain("yes", "green"), f"score {verdict['score']}"
-    need, have = verdict.get("need"), verdict.get("have")
-    if verdict["filter"] == "disk":
-        need, have = quantities.size(need), quantities.size(have)
-    figures = f" Needs {need}, has {have}." if need is not None and have is not None else ""
-    return verdict["name"], screen.plain("no", "red"), f"{verdict['reason']}{figures}"
 
 
 def _print_log(api: QueenApi, found: Job) -> None:

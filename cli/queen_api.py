@@ -118,7 +118,6 @@ class QueenApi:
                 self.queen.url + path,
                 headers=sent,
                 allow_redirects=False,
-                verify=self.queen.certificate is None,  # a pinned one stands in for the authorities
                 **{"timeout": TIMEOUT, **more},
             )
         except requests.exceptions.SSLError as error:

@@ -256,3 +256,49 @@ def test_nobody_is_shown_a_traceback_unasked(
     assert capsys.readouterr().err.count("\n") == 2
     with pytest.raises(KeyError):
         main.run(["job", "ls"])
+
+
+def test_one_job_is_shown_with_its_error_and_its_children(
+    queen: ScriptedQueen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = {"started_at": None, "finished_at": None, "note": None, "attempt": 2, "losses": 1}
+    error = {
+        "code": "child_failed",
+        "message": "1 of 2 hives failed.",
+        "hint": "Look at the jobs of the hives.",
+    }
+    child = {**JOB, **times, "id": f"job-{'c' * 32}", "target": {"hive": "d" * 16}, "error": None}
+    parent = {**JOB, **times, "state": "failed", "is_parent": True, "error": error, "children": [child]}
+    queen.on("GET", f"/v1/jobs/{JOB['id']}", Answer(body=parent))
+
+    assert main.run(["job", "show", str(JOB["id"])]) == 0
+
+    told = capsys.readouterr().out
+    for words in (
+        "1 of 2 hives failed.",
+        "Look at the jobs",
+        "2, lost 1 times",
+        "cccccccc  completed  dddddddd",
+    ):
+        assert words in told
+
+
+def test_why_tells_for_each_hive_what_would_help(
+    queen: ScriptedQueen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = {"name": "box", "fits": False, "filter": "disk", "reason": "It has not enough free disk."}
+    verdicts = [{**full, "need": 5e9, "have": 1e9}, {"name": "mac", "fits": True, "score": 10.1}]
+    queen.on(
+        "GET",
+        f"/v1/jobs/{JOB['id']}/why",
+        Answer(
+            body={"state": "queued", "placed_on": None, "choice": None, "note": "Waits.", "hives": verdicts}
+        ),
+    )
+
+    assert main.run(["job", "why", str(JOB["id"])]) == 0
+
+    told = capsys.readouterr().out
+    assert "box   no    It has not enough free disk. Needs 5.0 GB, has 1.0 GB." in told
+    assert "mac   yes   score 10.1" in told
+    assert "Placed on" not in told
