@@ -9,7 +9,6 @@ from hive.download.piecemap import Piece
 from hive.download.schedule import Schedule
 
 BUFFER = 1 << 20
-_WRITE_BACK = 32 << 20
 _TEXT = (".html", ".htm", ".json", ".txt", ".md", ".xml", ".svg")
 _MARKUP = (b"<!doctype html", b"<html")
 
@@ -31,7 +30,6 @@ class Hasher:
         self._schedule = schedule
         self._buffer = buffer if buffer is not None else memoryview(bytearray(BUFFER))
         self._digest = hashlib.sha256()
-        self._written_back = 0
         self.damaged = 0
         """Bytes that an earlier process recorded and that are not on the disk."""
 
@@ -42,7 +40,6 @@ class Hasher:
             if self._take(piece):
                 at = piece.end
                 self._file.hashed = at
-                self._write_back(at)
             else:
                 self.damaged += piece.length
                 self._schedule.distrust(self._file, piece)
@@ -71,8 +68,3 @@ class Hasher:
         file = self._file
         if is_markup(head) and not may_be_text(file.path):
             raise not_a_model(file.path, host_of(file.target.url if file.target else ""), "a web page")
-
-    def _write_back(self, at: int) -> None:
-        if at - self._written_back >= _WRITE_BACK:
-            self._file.part.write_back(self._written_back, at - self._written_back)
-            self._written_back = at

@@ -10,8 +10,6 @@ from pathlib import Path
 from hive.disk import Reservation, disk_full, in_words
 from shared.errors import JobFailed
 
-_START_WRITING = 2
-"""SYNC_FILE_RANGE_WRITE of <fcntl.h>."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -67,14 +65,6 @@ class Part:
             return os.preadv(self._fd, [view], at)
         except OSError as error:
             raise storage_failed(error) from error
-
-    def write_back(self, start: int, length: int) -> None:
-        """Lets the kernel begin writing these bytes to the disk, so that the last sync finds little to do.
-
-        sync_file_range(2) without waiting; the pages stay cached. A hint: where it fails, the sync does it all.
-        """
-        if sys.platform == "linux":
-            _libc().sync_file_range(self._fd, ctypes.c_int64(start), ctypes.c_int64(length), _START_WRITING)
 
     def sync(self) -> None:
         try:
