@@ -43,7 +43,7 @@ def submit(
     follow: bool,
     as_json: bool,
 ) -> int:
-    """Submit a job, such as
+    """Submit a job.
 
     \b
       rbee job submit model_download model=org/repo --hive gpu-box
