@@ -37,7 +37,7 @@ from hive.queen_client import QueenClient
 from hive.runner import Runner
 from hive.settings import HiveSettings
 from hive.tasks import register
-from hive.vendors import standard_vendors
+from hive.vendors import ENDPOINT, standard_vendors
 from hive.workshop import Workshop
 from shared.broker import celery_app, consumer_queues, redis_client
 from shared.errors import SettingsError
@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 END_WITHIN = 7.0
 """Seconds that running jobs get to checkpoint after SIGTERM."""
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 REFUSED = 3
 """Exit code when the queen refuses this identity."""
 
@@ -142,7 +143,7 @@ class HiveProcess:
     def _workshop(self) -> Workshop:
         settings = self._settings
         downloader = Downloader(
-            origins=Origins([*settings.http_hosts, *_host_of(settings.hf_endpoint)]),
+            origins=Origins([*settings.http_hosts, *_hosts_of(settings.hf_endpoint)]),
             bandwidth=Bandwidth(settings.bandwidth or None),
             disk=Disk(self._folder),
             connections=settings.download_connections,
@@ -179,9 +180,15 @@ class HiveProcess:
         return app
 
 
-def _host_of(endpoint: str) -> list[str]:
-    """A configured endpoint that is not the public default may be plain http and private."""
-    return [urlsplit(endpoint).netloc] if endpoint != "https://huggingface.co" else []
+def _hosts_of(endpoint: str) -> tuple[str, ...]:
+    """What a configured hub may be plain http and private for: its host, on any port, as a mirror keeps its store on another one.
+
+    A hub on loopback is this machine by any of its names. The public default is nothing special.
+    """
+    host = urlsplit(endpoint).hostname or ""
+    if endpoint == ENDPOINT:
+        return ()
+    return LOOPBACK if host in {"127.0.0.1", "localhost", "::1"} else (host,)
 
 
 def _set_up_logging(level: str) -> None:
