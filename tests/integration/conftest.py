@@ -1,23 +1,32 @@
 """Databases and a broker for tests of the queen: SQLite and PostgreSQL with the migrated tables, and the real server."""
 
+import json
 import os
 import shutil
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.config import Config
+from flask import Flask
 from redis import Redis
 from sqlalchemy import text
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 import queen
+from queen.app import create_app, create_services
 from queen.database import Database, sqlite_url
+from queen.first_start import admin_token
+from queen.services import Services
 from queen.settings import QueenSettings
 from shared.broker import redis_client
+from shared.protocol import JoinAnswer
+from shared.timing import PROTOCOL
 from tests.broker import running_broker
-from tests.fleet import Fleet
+from tests.fleet import Fleet, facts
 from tests.postgres import cluster, programs
 
 BACKENDS = ["sqlite", "postgresql"]
@@ -93,6 +102,54 @@ def fleet(database: Database) -> Iterator[Fleet]:
     fleet = Fleet(database)
     yield fleet
     fleet.close()
+
+
+class Api:
+    """The web application without its server, asked by the admin unless another token is named."""
+
+    def __init__(self, app: Flask, services: Services) -> None:
+        self.app, self.services = app, services
+        self.database = services.database
+        self.admin = admin_token(services.settings)
+
+    def ask(self, method: str, path: str, token: str | None = "", **more: Any) -> Any:
+        """`token`: None asks as a stranger, "" as the admin."""
+        headers = dict(more.pop("headers", {}))
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token or self.admin}"
+        return self.app.test_client().open(path, method=method, headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> Any:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: Any = None, **more: Any) -> Any:
+        return self.ask("POST", path, json=body, **more)
+
+    def join(self, name: str = "attic") -> JoinAnswer:
+        token = json.loads(b64decode_unpadded(self.post("/v1/join-tokens").json["token"]))["token"]
+        body = {"token": token, "name": name, "protocol": PROTOCOL, "facts": facts().model_dump(mode="json")}
+        answer = self.post("/v1/hives", body, token=None)
+        assert answer.status_code == 201, answer.json
+        return JoinAnswer.model_validate(answer.json)
+
+    def count(self, table: Any) -> int:
+        with self.database.read() as session:
+            return len(session.exec(select(table)).all())
+
+
+@pytest.fixture
+def api(database_url: str, broker: tuple[QueenSettings, str], redis: Redis) -> Iterator[Api]:
+    settings = broker[0].model_copy(update={"database_url": database_url})
+    services = create_services(settings)
+    yield Api(create_app(services), services)
+    services.hub.close()
+    services.heartbeats.close()
+    services.teller.close()
+    services.database.close()
+
+
+def b64decode_unpadded(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _emptied(url: str) -> str:
