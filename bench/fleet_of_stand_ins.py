@@ -1,6 +1,7 @@
-"""Many hives in one process: each beats every 5 s ± 20 % over HTTP; the busy ones claim a download and narrate it through their own broker user.
+"""Many hives in one process: each beats every 5 s ± 20 %; the busy ones claim a download and narrate it as their own broker user.
 
-Hears `{host, port, members: [{id, token, broker_url}], busy: [id, …]}`; every line in is answered with what was found since the last one.
+Hears `{host, port, members: [{id, name, token, broker_url}], busy: [id, …]}`; every line in is answered with what was found
+since the last one.
 """
 
 import asyncio

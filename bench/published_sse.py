@@ -1,4 +1,4 @@
-"""Flask-SSE as its documentation shows it: what a Flask user would take instead. Served by gunicorn as `bench.published_sse:app`."""
+"""Flask-SSE as its documentation shows it: what a Flask user would take instead. For gunicorn: `bench.published_sse:app`."""
 
 import os
 

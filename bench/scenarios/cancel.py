@@ -48,7 +48,8 @@ def run(context: Context) -> Outcome:
     outcome.state("the same, p50 / p95 / p99 / worst", milliseconds(closed))
     outcome.state("DELETE until `end` says cancelled", milliseconds(told))
     outcome.notes.append(
-        f"{times} cancels while {min(connections)} to {max(connections)} connections carry bytes; the sockets are counted in the kernel's table."
+        f"{times} cancels while {min(connections)} to {max(connections)} connections carry bytes; "
+        "the sockets are counted in the kernel's table."
     )
     outcome.raw |= {"closed_s": closed, "end_s": told, "connections": connections}
     return outcome

@@ -1,4 +1,4 @@
-"""From the POST until the first event that the hive itself sent reaches a reader; beside it Celery's publish until the task starts."""
+"""From the POST until the first event that the hive itself sent reaches a reader; beside it Celery's publish to task start."""
 
 import random
 import threading

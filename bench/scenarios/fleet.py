@@ -19,6 +19,7 @@ LOOKS = 1.0
 """`GET /v1/hives` a second."""
 BEAT_BENDS = 1.0
 """Seconds: a heartbeat slower than this at p95 has bent."""
+COUNTED = ("web", "recorder", "broker")
 
 
 def run(context: Context) -> Outcome:
@@ -69,15 +70,12 @@ def run(context: Context) -> Outcome:
         "bends at", f"{bend['hives']} hives: {bend['bent']}" if bend else f"not up to {count} hives"
     )
     outcome.notes += [
-        f"Windows of {seconds} s; times are p50 / p95 / p99 / worst; the looks at /v1/hives ({LOOKS:.0f} a second) are part of the load.",
-        f"Bent: web over 90 % of a core, GET /v1/hives p95 over 100 ms, heartbeat p95 over {BEAT_BENDS:.0f} s, or a beat refused.",
-        f"{busy} hives narrate a download: progress 4/s and a line 1/s each. Every hive has two GPUs and five models; all else is real.",
+        f"Windows of {seconds} s; times are p50 / p95 / p99 / worst; {LOOKS:.0f} look a second at /v1/hives is part of the load.",
+        f"Bent: web over 90 % of a core, GET /v1/hives p95 over 100 ms, heartbeat p95 over {BEAT_BENDS:.0f} s, or a beat fails.",
+        f"{busy} hives narrate a download, progress 4/s and a line 1/s each; every hive has two GPUs and five models.",
     ]
     outcome.raw["steps"] = found
     return outcome
-
-
-COUNTED = ("web", "recorder", "broker")
 
 
 def _observe(

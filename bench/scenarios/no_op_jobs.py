@@ -56,13 +56,14 @@ def run(context: Context) -> Outcome:
     outcome.state("rate", f"{count / median([one['wall'] for one in rbee]):.0f} jobs/s")
     outcome.state("POSTs taken", f"{count / median([one['posted'] for one in rbee]):.0f} a second")
     for mode, measured in raw.items():
+        rate = count / median([one["wall"] for one in measured])
+        cpu = median([one["cpu"] for one in measured]) / count * 1000
         outcome.state(
-            "rate",
-            f"{count / median([one['wall'] for one in measured]):.0f} tasks/s, {median([one['cpu'] for one in measured]) / count * 1000:.2f} ms CPU of worker + broker",
-            against=f"Celery, {mode}",
+            "rate", f"{rate:.0f} tasks/s, {cpu:.2f} ms CPU of worker + broker", against=f"Celery, {mode}"
         )
     outcome.notes.append(
-        f"{count} `model_verify` of one-byte models, {SUBMITTERS} submitters, until the last `end` reached a reader; Celery: until the last task ran."
+        f"{count} `model_verify` of one-byte models on one hive, {SUBMITTERS} submitters, until the last `end` reached a reader; "
+        "Celery: as many submitters, until the last task ran."
     )
     outcome.raw |= {"rbee": rbee, "celery": raw}
     return outcome

@@ -1,4 +1,4 @@
-"""500 readers of one stream at 10 events a second: rbee, Flask-SSE as published under gunicorn's gevent and gthread, nginx with nchan."""
+"""500 readers of one stream at 10 events a second: rbee, Flask-SSE as published (gevent, gthread), nginx with nchan."""
 
 import http.client
 import importlib.util
@@ -74,9 +74,10 @@ def run(context: Context) -> Outcome:
     for name, one in found.items():
         tell(outcome, name, one)
     outcome.notes += [
-        f"{readers} readers, {RATE:.0f} events/s for {seconds} s. rbee's events are narration of a stand-in hive: stream, recorder, row, "
-        "pub/sub, web; the others publish straight to the channel and keep nothing.",
-        f"Other pages, {VISITS:.0f} a second: rbee {', '.join(ours['paths'])}; flask-sse a view that answers one word; nginx a static answer.",
+        f"{readers} readers, {RATE:.0f} events/s for {seconds} s. rbee's events are narration of a stand-in hive: stream, "
+        "recorder, row, pub/sub, web; the others publish straight to the channel and keep nothing.",
+        f"Other pages, {VISITS:.0f} a second: rbee hives, jobs and a job as JSON; flask-sse a view that answers one word; "
+        "nginx a static answer.",
         "Flask-SSE answers a reader with the first event only, so everybody is sent some unmeasured ones while readers connect.",
         "Memory a reader: PSS of the serving processes with all readers less that with none.",
     ]
@@ -128,7 +129,6 @@ def measure(context: Context, name: str, server: Server, count: int, seconds: fl
         "seconds": took,
         "pages": pages["seconds"],
         "pages_failed": pages["failed"],
-        "paths": server.pages,
         "pss_empty": empty,
         "pss_full": full,
         "memory_a_reader": (full - empty) / count,
