@@ -41,6 +41,8 @@ class Served:
     rate: int | None = None
     length: bool = True
     chunked: bool = False
+    hold_at: int | None = None
+    """Body bytes, over all requests, after which every answer waits; for tests that stop a client midway."""
     hook: "Callable[[Exchange], bool | None] | None" = None
     requests: list[Request] = field(default_factory=list)
     sent: int = 0
@@ -135,6 +137,9 @@ class Exchange:
             else:
                 handler.close_connection = True
                 return
+            while self.served.hold_at is not None and self.served.sent >= self.served.hold_at:
+                if self.server.closing.wait(0.01):
+                    return
             if self.server.closing.is_set():
                 return
         if self.served.chunked:

@@ -32,11 +32,14 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def pause(rig: Rig, server: FileServer, done: int, **more: object) -> None:
-    """Fetches until `done` bytes are here, then pauses."""
+    """Fetches until `done` bytes are here and hardly more, then pauses."""
+    served = server.files["m"]
+    served.hold_at = done + 2 * MIB
     job = rig.fetch_until(done, planned(server.url("m"), BODY, **more))
     rig.stop.set(Reason.PAUSE)
     with pytest.raises(Stopped):
         list(job)
+    served.hold_at = None
 
 
 def state_file(rig: Rig, suffix: str) -> Path:
@@ -45,10 +48,10 @@ def state_file(rig: Rig, suffix: str) -> Path:
 
 
 def test_a_paused_download_goes_on_where_it_was(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", BODY, rate=8 * MIB)
+    served = server.add("m", BODY)
     pause(Rig(tmp_path), server, 8 * MIB)
     before = served.sent
-    served.rate, served.requests = None, []
+    served.requests = []
     rig = Rig(tmp_path)
 
     rig.fetch(planned(server.url("m"), BODY))
@@ -61,9 +64,9 @@ def test_a_paused_download_goes_on_where_it_was(server: FileServer, tmp_path: Pa
 
 
 def test_a_file_without_a_published_hash_resumes_by_its_etag(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", BODY, rate=8 * MIB)
+    served = server.add("m", BODY)
     pause(Rig(tmp_path), server, 8 * MIB, sha256=None)
-    before, served.rate = served.sent, None
+    before = served.sent
     rig = Rig(tmp_path)
 
     rig.fetch(planned(server.url("m"), BODY, sha256=None))
@@ -77,9 +80,9 @@ def test_another_version_at_the_host_is_never_mixed_in(
     server: FileServer, tmp_path: Path, known: bool
 ) -> None:
     hash_or_not = {} if known else {"sha256": None}
-    served = server.add("m", noise(len(BODY), seed=9), etag='"old"', rate=8 * MIB)
+    served = server.add("m", noise(len(BODY), seed=9), etag='"old"')
     pause(Rig(tmp_path), server, 4 * MIB, **hash_or_not)
-    served.body, served.etag, served.rate = BODY, '"new"', None
+    served.body, served.etag = BODY, '"new"'
     rig = Rig(tmp_path)
 
     rig.fetch(planned(server.url("m"), BODY, **hash_or_not))
@@ -89,9 +92,9 @@ def test_another_version_at_the_host_is_never_mixed_in(
 
 
 def test_without_hash_and_validators_nothing_old_is_trusted(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", noise(len(BODY), seed=9), etag=None, rate=8 * MIB)
+    served = server.add("m", noise(len(BODY), seed=9), etag=None)
     pause(Rig(tmp_path), server, 4 * MIB, sha256=None)
-    served.body, served.rate = BODY, None
+    served.body = BODY
     rig = Rig(tmp_path)
 
     rig.fetch(planned(server.url("m"), BODY, sha256=None))
@@ -100,7 +103,7 @@ def test_without_hash_and_validators_nothing_old_is_trusted(server: FileServer, 
 
 
 def test_a_plan_of_other_content_starts_afresh(server: FileServer, tmp_path: Path) -> None:
-    server.add("m", noise(len(BODY), seed=9), rate=8 * MIB)
+    server.add("m", noise(len(BODY), seed=9))
     pause(Rig(tmp_path), server, 4 * MIB, sha256="0" * 64)
     server.add("m", BODY)
     rig = Rig(tmp_path)
@@ -113,7 +116,7 @@ def test_a_plan_of_other_content_starts_afresh(server: FileServer, tmp_path: Pat
 
 @pytest.mark.parametrize("damage", ["zeros", "torn map", "short data", "nonsense map", "no data", "no map"])
 def test_a_power_cut_costs_only_what_it_took(server: FileServer, tmp_path: Path, damage: str) -> None:
-    served = server.add("m", BODY, rate=8 * MIB)
+    served = server.add("m", BODY)
     first = Rig(tmp_path)
     pause(first, server, 8 * MIB)
     part, record = state_file(first, ".part"), state_file(first, ".map")
@@ -134,7 +137,7 @@ def test_a_power_cut_costs_only_what_it_took(server: FileServer, tmp_path: Path,
             part.unlink()
         case "no map":
             record.unlink()
-    before, served.rate = served.sent, None
+    before = served.sent
     rig = Rig(tmp_path)
 
     rig.fetch(planned(server.url("m"), BODY))
@@ -245,10 +248,9 @@ def test_a_finished_file_that_was_touched_is_fetched_again(server: FileServer, t
 
 
 def test_a_crash_between_name_and_record_costs_a_hash_and_no_byte(server: FileServer, tmp_path: Path) -> None:
-    served = server.add("m", BODY, rate=8 * MIB)
+    served = server.add("m", BODY)
     first = Rig(tmp_path)
     pause(first, server, 8 * MIB)
-    served.rate = None
     second = Rig(tmp_path)
     record = state_file(first, ".map")
     kept = record.with_suffix(".kept")
