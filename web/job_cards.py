@@ -1,5 +1,9 @@
-"""A job as its card shows it: the API's view, with names for ids and, for a job on all hives, its children summed."""
+"""A job as its card shows it: the API's view, with names for ids and, for a job on all hives, its children summed.
 
+`silent` says that the hive that runs it has not been heard lately.
+"""
+
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -7,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlmodel import Session, col, select
 
+from queen.hives import is_online
 from queen.job_view import job_view
 from queen.rows import Hive, Job
 from shared.operations import OPERATIONS
@@ -18,11 +23,10 @@ Card = dict[str, Any]
 def cards(session: Session, views: Iterable[dict[str, Any]]) -> list[Card]:
     """Cards of `queen.job_view.job_view`s, in their order; two queries for any number."""
     views = list(views)
-    names = hive_names(
-        session, {view["hive_id"] for view in views} | {view["target"].get("hive") for view in views}
-    )
+    named = {view["hive_id"] for view in views} | {view["target"].get("hive") for view in views}
+    found = _hives(session, named)
     children = _children(session, [view["id"] for view in views if view["is_parent"]])
-    return [_card(view, names, children.get(view["id"], [])) for view in views]
+    return [_card(view, found, children.get(view["id"], [])) for view in views]
 
 
 def of_rows(session: Session, rows: Iterable[Job]) -> list[Card]:
@@ -33,12 +37,12 @@ def one(session: Session, job: Job) -> Card:
     return of_rows(session, [job])[0]
 
 
-def hive_names(session: Session, ids: set[str | None]) -> dict[str, str]:
-    """Also of hives that left the fleet."""
+def _hives(session: Session, ids: set[str | None]) -> dict[str, Hive]:
+    """By id; also those that left the fleet."""
     wanted = [hive_id for hive_id in ids if hive_id]
     if not wanted:
         return {}
-    return dict(session.exec(select(Hive.id, Hive.name).where(col(Hive.id).in_(wanted))).all())
+    return {hive.id: hive for hive in session.exec(select(Hive).where(col(Hive.id).in_(wanted)))}
 
 
 def _children(session: Session, parents: list[str]) -> dict[str, list[Job]]:
@@ -49,12 +53,14 @@ def _children(session: Session, parents: list[str]) -> dict[str, list[Job]]:
     return found
 
 
-def _card(view: dict[str, Any], names: dict[str, str], children: list[Job]) -> Card:
+def _card(view: dict[str, Any], found: dict[str, Hive], children: list[Job]) -> Card:
+    hive = found.get(view["hive_id"] or "")
     card = {
         **view,
         **_title(view),
-        "hive_name": names.get(view["hive_id"] or ""),
-        "where": _where(view, names),
+        "hive_name": hive.name if hive else None,
+        "silent": hive is not None and view["state"] == JobState.RUNNING and not is_online(hive, time.time()),
+        "where": _where(view, {hive_id: hive.name for hive_id, hive in found.items()}),
     }
     states: list[str] = [view["state"]]
     if view["is_parent"]:

@@ -98,11 +98,13 @@ class Fragments:
         line = Spoken(event.id, str(event.job_id), event.type, said["at"], text, said["attempt"])
         return self._draw("_line.html", line=line)
 
-    def _hive(self, event: LiveEvent) -> str:
+    def _hive(self, event: LiveEvent) -> str | None:
         with self._database.read() as session:
             hive = session.get(Hive, event.hive_id)
             if hive is None or hive.removed_at is not None:
                 return f'<article id="hive-{event.hive_id}" data-noun="hive" data-gone></article>'
+            if hive.kind != "hive":
+                return None
             items = artifacts.by_hive(session, hive.id)[hive.id]
             view = hives.hive_view(hive, items, time.time())
         return self._draw("_hive_card.html", hive=view)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.screen import listen
 from tests.stack import Stack
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PHONE = {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +57,3 @@ def page(context: BrowserContext, complaints: list[str]) -> Iterator[Page]:
     listen(opened, complaints)
     yield opened
     assert complaints == []
-
-
-def listen(page: Page, complaints: list[str]) -> None:
-    page.on(
-        "console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-
-
-def forgive(complaints: list[str]) -> None:
-    """Drops what the browser says of requests that were refused or cut on purpose."""
-    complaints[:] = [said for said in complaints if not said.startswith("Failed to load resource")]

@@ -36,6 +36,7 @@ async function send(form) {
     body: new URLSearchParams(new FormData(form)),
     headers: { Accept: FRAGMENT },
   });
+  document.getElementById("notices").replaceChildren();
   if (answer.status === 401) { location.assign(`/login?next=${encodeURIComponent(location.pathname)}`); return; }
   const placed = swap(await answer.text()).filter(Boolean);
   showCopyButtons();

@@ -50,8 +50,6 @@ export function say(words) {
 }
 
 export function notice(element) {
-  const notices = document.getElementById("notices");
-  notices.replaceChildren(element);
-  setTimeout(() => element.remove(), 12000);
+  document.getElementById("notices").replaceChildren(element);
   return element;
 }

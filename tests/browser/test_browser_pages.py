@@ -5,8 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PHONE, forgive
-from tests.browser.test_download import MEGABYTE, card_of, model
+from tests.browser.screen import MEGABYTE, PHONE, card_of, forgive, model
 from tests.hubs.file_server import FileServer
 from tests.stack import Stack
 

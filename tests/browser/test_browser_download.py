@@ -4,11 +4,9 @@ import re
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import forgive, listen
+from tests.browser.screen import MEGABYTE, card_of, forgive, listen, model, start
 from tests.hubs.file_server import FileServer
 from tests.stack import Stack, wait_for
-
-MEGABYTE = 1_000_000
 
 WATCH_BARS = """() => {
     window.seen = [];
@@ -18,20 +16,6 @@ WATCH_BARS = """() => {
     }).observe(document.body, {subtree: true, childList: true, attributes: true});
 }"""
 """Remembers what the bar of the running job showed, for as long as the document lives."""
-
-
-def model(size: int) -> bytes:
-    return b"GGUF" + bytes(size - 4)
-
-
-def start(page: Page, url: str) -> None:
-    page.goto("/")
-    page.get_by_label("Model", exact=True).fill(url)
-    page.get_by_role("button", name="Download", exact=True).click()
-
-
-def card_of(page: Page, name: str):  # type: ignore[no-untyped-def]
-    return page.locator("article.job", has_text=name)
 
 
 def test_a_submitted_download_moves_its_bar_and_completes_without_a_reload(
@@ -90,6 +74,7 @@ def test_the_job_page_shows_every_line_once_through_pause_resume_and_a_dead_web_
     expect(badge).to_have_text("running")
 
     old = shared_stack.kill("web")
+    expect(page.locator("#connection")).to_be_visible()
     served.rate = None
     shared_stack.wait_restarted("web", old)
 
@@ -103,6 +88,30 @@ def test_the_job_page_shows_every_line_once_through_pause_resume_and_a_dead_web_
     ids = page.locator("#narration li").evaluate_all("lines => lines.map(line => Number(line.id.slice(6)))")
     assert ids == sorted(set(ids))
     forgive(complaints)
+
+
+def test_the_log_follows_its_reader_and_waits_for_one_who_looks_back(page: Page, files: FileServer) -> None:
+    files.add("followed.gguf", model(20 * MEGABYTE), rate=MEGABYTE)
+    page.set_viewport_size({"width": 800, "height": 150})
+    start(page, files.url("followed.gguf"))
+    card_of(page, "followed.gguf").get_by_role("link", name="followed.gguf").click()
+    log = page.locator("[data-follow]")
+    at_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight < 24"
+    wait_for(lambda: log.locator("li").count() >= 3 and log.evaluate(at_end), "the log follows")
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("article.job .badge")).to_have_text("paused")
+    log.evaluate("log => { log.scrollTop = 0 }")
+    page.get_by_role("button", name="Resume").click()
+
+    jump = page.get_by_role("button", name="Jump to the newest")
+    expect(jump).to_be_visible()
+    assert log.evaluate("log => log.scrollTop") == 0
+    jump.click()
+    assert log.evaluate(at_end)
+    expect(jump).to_be_hidden()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("article.job .badge")).to_have_text("cancelled")
 
 
 def test_tabs_of_one_browser_share_one_stream(
