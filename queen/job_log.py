@@ -7,6 +7,8 @@ from queen.database import Database
 from queen.job_view import iso
 
 READ = 1000
+NEWLINE, CONTINUED = "\n", "\n" + " " * 26
+"""A text of several lines stays under its time: no line of it can pass for another event."""
 
 
 def log_lines(database: Database, job_id: str) -> Iterator[str]:
@@ -21,7 +23,7 @@ def log_lines(database: Database, job_id: str) -> Iterator[str]:
                 attempt = row["attempt"]
                 yield f"--- attempt {attempt} ---\n"
             if text := _text(row):
-                yield f"{iso(row['at'])}  {text}\n"
+                yield f"{iso(row['at'])}  {text.replace(NEWLINE, CONTINUED)}\n"
         if len(rows) < READ:
             return
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from queen.rows import Job
 from shared.operations import OPERATIONS
+from shared.redaction import redact
 from shared.states import FINAL
 
 
@@ -14,7 +15,7 @@ def job_view(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "operation": job.operation,
-        "title": operation.title(job.params) if operation else job.operation,
+        "title": redact(operation.title(job.params)) if operation else job.operation,
         "params": job.params,
         "target": job.target,
         "lane": job.lane,

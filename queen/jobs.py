@@ -228,11 +228,21 @@ def retry(tx: Transaction, job: Job, now: float) -> None:
 
 
 def end_if_told(tx: Transaction, job: Job, now: float, *, gap: str | None = None) -> None:
-    """Sends `end` once the last narrated line is a row, or with `gap` stating what is missing."""
-    told = job.final_seq is None or job.last_seq >= job.final_seq
-    if job.state in FINAL and not job.ended and (told or gap):
+    """Sends `end` once the last narrated line is a row, or with `gap` stating what is missing.
+
+    A parent's stream carries its children's lines, so its `end` comes after theirs.
+    """
+    if job.state in FINAL and not job.ended and (_is_told(tx, job) or gap):
         job.ended = True
         events.append(tx, [events.job_ended(job, now, gap)])
+
+
+def _is_told(tx: Transaction, job: Job) -> bool:
+    if not job.is_parent:
+        return job.final_seq is None or job.last_seq >= job.final_seq
+    tx.session.flush()
+    untold = select(Job.id).where(Job.parent_id == job.id, col(Job.ended).is_(False))
+    return tx.session.exec(untold.limit(1)).first() is None
 
 
 def _end(tx: Transaction, job: Job, state: JobState, now: float) -> None:

@@ -21,6 +21,9 @@ from shared.states import FINAL, JobState
 
 log = logging.getLogger(__name__)
 
+Allowed = dict[str, tuple[str, ...]]
+"""Hive id → its broker password's hash and its capabilities: what its broker user is made of."""
+
 TOKEN_LIFE = 3600
 """Seconds that a join token may wait to be used."""
 
@@ -101,17 +104,27 @@ def allow_on_broker(redis: Redis, hive: Hive) -> None:
         ) from error
 
 
-def allow_all_on_broker(database: Database, redis: Redis) -> None:
-    """After a start of the broker: every member's user as the rows have it, and no user of a removed hive."""
+def allow_all_on_broker(database: Database, redis: Redis, allowed: Allowed) -> Allowed:
+    """Every member's user as the rows have it, and no user of a removed hive. Returns what now holds.
+
+    `allowed` is what is known to hold, {} after a start of the broker: a hive that found a GPU needs that capability's queue.
+    """
     with database.read() as session:
         fleet = hives.members(session)
         removed = list(session.exec(select(Hive.id).where(col(Hive.removed_at).is_not(None))))
+    wanted = {
+        hive.id: (hive.broker_password_hash, *sorted(hive.facts.get("capabilities", []))) for hive in fleet
+    }
     for hive in fleet:
-        allow_on_broker(redis, hive)
+        if allowed.get(hive.id) != wanted[hive.id]:
+            allow_on_broker(redis, hive)
+    if not removed:
+        return wanted
     known = {user.decode() if isinstance(user, bytes) else user for user in redis.acl_users()}
     for hive_id in removed:
         if broker_acl.hive_user(hive_id) in known:
             broker_acl.remove(redis, hive_id)
+    return wanted
 
 
 def remove(tx: Transaction, hive_id: str) -> Hive:

@@ -42,11 +42,20 @@ class Reconciler:
         if self._ticked_at is None or now - self._ticked_at > 2 * RECONCILE + 2:
             self._grant_another_term(now)
         self._ticked_at = now
-        self._leave_removed_hives(now)
-        self._expire_leases(now)
-        self._ring_again(now)
-        self._send_late_ends(now)
-        self._tell_who_left(now)
+        for mend in (
+            self._leave_removed_hives,
+            self._expire_leases,
+            self._ring_again,
+            self._send_late_ends,
+            self._tell_who_left,
+            self._forget_by_the_hour,
+        ):
+            try:
+                mend(now)
+            except Exception:
+                log.exception("action=reconcile step=%s", mend.__name__.lstrip("_"))
+
+    def _forget_by_the_hour(self, now: float) -> None:
         if now - self._swept_at > RETENTION_EVERY:
             self._swept_at = now
             self._forget(now)
@@ -138,7 +147,8 @@ class Reconciler:
         for job_id in late:
             with self._database.write() as tx:
                 job = jobs.get(tx, job_id)
-                jobs.end_if_told(tx, job, now, gap=_gap((job.final_seq or 0) - job.last_seq))
+                gap = None if job.is_parent else _gap((job.final_seq or 0) - job.last_seq)
+                jobs.end_if_told(tx, job, now, gap=gap)
 
     def _tell_who_left(self, now: float) -> None:
         with self._database.read() as session:

@@ -63,10 +63,13 @@ class RecorderProcess:
 
     def _record_until_fault(self) -> None:
         try:
-            joining.allow_all_on_broker(self._database, self._redis)
+            allowed = joining.allow_all_on_broker(self._database, self._redis, {})
             self._ready_file.touch()
-            looked_at = 0.0
+            looked_at, allowed_at = 0.0, time.monotonic()
             while not self._stopping.is_set():
+                if time.monotonic() - allowed_at > RECONCILE:
+                    allowed = joining.allow_all_on_broker(self._database, self._redis, allowed)
+                    allowed_at = time.monotonic()
                 if time.monotonic() - looked_at > BLOCK:
                     self._recorder.load_cursors()
                     self._recorder.rewind_lost_streams()
@@ -79,10 +82,7 @@ class RecorderProcess:
 
     def _reconcile(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self._reconciler.tick()
-            except OperationalError as error:
-                log.warning("action=reconcile error=%s", type(error).__name__)
+            self._reconciler.tick()
             self._stopping.wait(RECONCILE)
 
 

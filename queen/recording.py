@@ -109,10 +109,20 @@ class Recorder:
             for batch in batches:
                 self._move_cursor(tx, batch.hive_id, batch.from_id, batch.to_id)
             said = _by_speaker(batches)
+            parents = set()
             for job in _locked(tx, said):
                 self._record_job(tx, job, said[job.id, str(job.hive_id)], now)
+                if job.ended and job.parent_id:
+                    parents.add(job.parent_id)
         for batch in batches:
             self._cursors[batch.hive_id] = batch.to_id
+        for parent_id in parents:
+            self._end_parent(parent_id, now)
+
+    def _end_parent(self, parent_id: str, now: float) -> None:
+        """In a transaction of its own: a parent is locked before its children."""
+        with self._database.write() as tx:
+            jobs.end_if_told(tx, jobs.get(tx, parent_id), now)
 
     def _batch(self, stream: str, read: list[tuple[bytes, dict[bytes, bytes]]]) -> _Batch:
         hive_id = stream.rpartition(":")[2]

@@ -41,7 +41,7 @@ class Teller:
         if self._tales.qsize() > BACKLOG:
             return
         self._tales.put(tales)
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._start()
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class Teller:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="telling", daemon=True)
                 self._thread.start()
 

@@ -4,7 +4,8 @@ import logging
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from queen.api.openapi import PREFIXES
@@ -53,9 +54,10 @@ def install(app: Flask, render_page: Any) -> None:
         code, message = _WORDS.get(status, ("http_error", error.name))
         return answer(RbeeError(message, code=code), status)
 
+    @app.errorhandler(PoolTimeout)
     @app.errorhandler(OperationalError)
-    def busy(error: OperationalError) -> Response:
-        log.error("action=database error=%s", error.orig)
+    def busy(error: SQLAlchemyError) -> Response:
+        log.error("action=database error=%s", getattr(error, "orig", error))
         return answer(Unavailable("The database does not answer.", hint="Try again in a moment."), 503)
 
     @app.errorhandler(Exception)

@@ -94,6 +94,9 @@ def test_cancelling_a_job_for_all_hives_cancels_each(stack: Stack, files: FileSe
 
     assert [child["state"] for child in parent["children"]] == ["cancelled", "cancelled"]
     assert files.wait_until_idle(1)
+    told = stack.narration(parent_id)
+    last_words = [event["data"]["job_id"] for event in told if "cancelled" in event["data"].get("text", "")]
+    assert sorted(last_words) == sorted(child["id"] for child in parent["children"])
     assert stack.post(f"/v1/jobs/{parent_id}/retries").status_code == 202
     assert stack.job(parent_id)["state"] == "running"
     stack.request("DELETE", f"/v1/jobs/{parent_id}")
