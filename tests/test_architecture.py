@@ -31,6 +31,7 @@ WIDE_EXCEPT = {
     "hive/download/lifeline.py": "carries an error from its thread to the asking one, which raises it",
     "hive/runner.py": "one attempt of the hive: the job fails with a hint, the hive goes on",
     "hive/vendors/hub_client.py": "carries an error from its thread to the asking one, which raises it",
+    "queen/reconciler.py": "the recorder process: one step that fails must not keep the others from mending",
     "queen/heartbeats.py": "the web process's writer of heartbeats: the error goes to the hive that waits",
 }
 

@@ -242,10 +242,25 @@ def test_a_hive_removed_while_the_broker_was_away_loses_its_user_at_its_return(
         patch.setattr(broker_acl, "remove", refuse)
         assert api.ask("DELETE", f"/v1/hives/{hive.id}").status_code == 204
     assert broker_acl.hive_user(hive.id) in _users(redis)
-    joining.allow_all_on_broker(api.database, redis)
+    joining.allow_all_on_broker(api.database, redis, {})
 
     assert broker_acl.hive_user(hive.id) not in _users(redis)
     assert broker_acl.hive_user(stays.id) in _users(redis)
+
+
+def test_a_hive_that_found_a_gpu_may_take_from_its_queue(api: Api, redis: Redis) -> None:
+    hive = api.join()
+    allowed = joining.allow_all_on_broker(api.database, redis, {})
+    with api.database.write() as tx:
+        row = tx.session.get(Hive, hive.id)
+        assert row is not None
+        row.facts = {**row.facts, "capabilities": ["cuda", "cpu"]}
+
+    again = joining.allow_all_on_broker(api.database, redis, allowed)
+
+    assert "~cuda" in redis.acl_getuser(broker_acl.hive_user(hive.id))["keys"]
+    assert again != allowed
+    assert joining.allow_all_on_broker(api.database, redis, again) == again
 
 
 def _users(redis: Redis) -> set[str]:
