@@ -29,15 +29,11 @@ NO_REASON = {"code": "failed", "message": "The hive gave no reason."}
 
 
 def get(tx: Transaction, job_id: str) -> Job:
-    """The row, locked for the rest of the transaction; its parent is locked first."""
-    tx.session.flush()
-    parent_id = tx.session.exec(select(Job.parent_id).where(Job.id == job_id)).first()
-    if parent_id:
-        tx.session.get(Job, parent_id, with_for_update=True, populate_existing=True)
-    job = tx.session.get(Job, job_id, with_for_update=True, populate_existing=True)
-    if job is None:
+    """The row, locked for the rest of the transaction; its parent is locked first. Raises NotFound."""
+    found = get_all(tx, [job_id])
+    if not found:
         raise NotFound("There is no such job.", hint="List the jobs: rbee job ls")
-    return job
+    return found[0]
 
 
 def get_all(tx: Transaction, job_ids: Collection[str]) -> list[Job]:
