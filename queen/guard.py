@@ -15,7 +15,6 @@ from shared.errors import Forbidden, InvalidRequest, TooMany, Unauthorized
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-COOKIE = "rbee_session"
 OPEN = "open"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_BODY = 1024 * 1024
@@ -41,6 +40,11 @@ def needs(scope: Scope | str) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def cookie_name() -> str:
+    """Of the session: with the port, because browsers do not keep the cookies of two ports apart."""
+    return f"rbee_session_{services().settings.port}"
 
 
 def principal() -> Principal:
@@ -94,7 +98,7 @@ def _principal() -> Principal:
         if authorization.type != "bearer" or not authorization.token:
             raise Unauthorized("Use a bearer token.", hint="Authorization: Bearer …")
         return principals.of_bearer(authorization.token)
-    session = request.cookies.get(COOKIE)
+    session = request.cookies.get(cookie_name())
     if not session:
         raise Unauthorized(
             "You are not logged in.", hint="Send Authorization: Bearer …, or open a link made by: rbee login"

@@ -12,6 +12,7 @@ from queen.database import Transaction
 from queen.job_view import iso
 from queen.placement import Candidate
 from queen.rows import Hive, Job
+from queen.tales import LiveHive
 from shared.errors import Conflict, NotFound
 from shared.states import JobState
 from shared.timing import OFFLINE_AFTER
@@ -30,6 +31,14 @@ def lock(tx: Transaction, hive_id: str) -> Hive:
     if hive is None or hive.removed_at is not None:
         raise Conflict("This hive was removed from the fleet.", code="removed")
     return hive
+
+
+def describe(tx: Transaction, hive_id: str, *, name: str | None, labels: dict[str, str] | None) -> None:
+    """Renames or labels a hive; what is None stays."""
+    hive = get(tx.session, hive_id)
+    hive.name = name or hive.name
+    hive.labels = hive.labels if labels is None else labels
+    tx.tales.append(LiveHive(hive.id))
 
 
 def members(session: Session) -> list[Hive]:

@@ -7,13 +7,13 @@ from flask import Blueprint, request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import select
 
-from queen import joining
+from queen import joining, keys
 from queen.api.requests import accepts, body_as
 from queen.certificate import certificate_fingerprint
 from queen.guard import needs
 from queen.job_view import iso
-from queen.principals import Scope, fingerprint, new_login_token, new_token, token_hash
-from queen.rows import JoinToken, Key
+from queen.principals import Scope, new_login_token
+from queen.rows import JoinToken
 from queen.services import services
 from shared.errors import NotFound
 
@@ -97,18 +97,9 @@ def create_login_token() -> tuple[dict[str, Any], int]:
 def create_key() -> tuple[dict[str, Any], int]:
     """Make an API key; its text is shown this once."""
     wanted = body_as(NewKey)
-    token = new_token("key")
-    row = Key(
-        id=f"key-{token_hash(token)[:12]}",
-        name=wanted.name,
-        token_hash=token_hash(token),
-        fingerprint=fingerprint(token),
-        scopes=" ".join(sorted(set(wanted.scopes))),
-        created_at=time.time(),
-    )
     with services().database.write() as tx:
-        tx.session.add(row)
-    return {**_key_view(row), "token": token}, 201
+        row, token = keys.create(tx, wanted.name, wanted.scopes)
+    return {**keys.key_view(row), "token": token}, 201
 
 
 @admin.get("/keys")
@@ -116,7 +107,7 @@ def create_key() -> tuple[dict[str, Any], int]:
 def list_keys() -> dict[str, Any]:
     """List API keys by fingerprint."""
     with services().database.read() as session:
-        return {"items": [_key_view(row) for row in session.exec(select(Key).order_by(Key.name))]}
+        return {"items": [keys.key_view(row) for row in keys.every(session)]}
 
 
 @admin.delete("/keys/<key_id>")
@@ -124,10 +115,7 @@ def list_keys() -> dict[str, Any]:
 def revoke_key(key_id: str) -> tuple[str, int]:
     """Revoke an API key."""
     with services().database.write() as tx:
-        row = tx.session.get(Key, key_id)
-        if row is None:
-            raise NotFound("There is no such key.")
-        tx.session.delete(row)
+        keys.revoke(tx, key_id)
     services().principals.forget()
     return "", 204
 
@@ -159,13 +147,3 @@ def remove_secret(name: str) -> tuple[str, int]:
         if not services().vault.remove(tx, name):
             raise NotFound("This secret is not stored.")
     return "", 204
-
-
-def _key_view(row: Key) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "name": row.name,
-        "fingerprint": row.fingerprint,
-        "scopes": row.scopes.split(),
-        "created_at": iso(row.created_at),
-    }

@@ -17,7 +17,6 @@ from queen.principals import Scope
 from queen.rows import Hive
 from queen.services import services
 from queen.settings import is_loopback
-from queen.tales import LiveHive
 from shared.errors import Conflict, Forbidden, InvalidRequest, Unavailable
 from shared.operations import OPERATIONS
 from shared.protocol import ClaimRequest, Grant, Heartbeat, JoinAnswer, JoinRequest, OutcomeReport, PlanReport
@@ -59,10 +58,7 @@ def change(hive_id: str) -> dict[str, Any]:
     """Rename a hive, or set its labels."""
     patch = body_as(HivePatch)
     with services().database.write() as tx:
-        hive = hives.get(tx.session, hive_id)
-        hive.name = patch.name or hive.name
-        hive.labels = hive.labels if patch.labels is None else patch.labels
-        tx.tales.append(LiveHive(hive.id))
+        hives.describe(tx, hive_id, name=patch.name, labels=patch.labels)
     return show(hive_id)
 
 

@@ -331,7 +331,7 @@ def test_a_session_needs_its_origin_for_whatever_changes_something(api: Api) -> 
 
         link = new_login_token(tx)
     client = api.app.test_client()
-    client.set_cookie(guard.COOKIE, api.services.principals.log_in(link))
+    client.set_cookie(f"rbee_session_{api.services.settings.port}", api.services.principals.log_in(link))
 
     assert client.get("/v1/hives").status_code == 200
     assert client.post("/v1/join-tokens").status_code == 403

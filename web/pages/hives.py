@@ -16,7 +16,6 @@ from queen.job_list import Filter
 from queen.principals import Scope
 from queen.services import services
 from queen.settings import is_loopback
-from queen.tales import LiveHive
 from shared.errors import InvalidRequest
 from web import job_cards
 from web.asking import field, go, page, wants_fragment
@@ -67,9 +66,7 @@ def change(hive_id: str) -> AnyResponse:
         with services().database.read() as session:
             return _hive(session, hive_id, 400, problems=_problems(error))
     with services().database.write() as tx:
-        hive = hives.get(tx.session, hive_id)
-        hive.name, hive.labels = patch.name or hive.name, patch.labels or {}
-        tx.tales.append(LiveHive(hive.id))
+        hives.describe(tx, hive_id, name=patch.name, labels=patch.labels or {})
     return go(f"/hives/{hive_id}")
 
 

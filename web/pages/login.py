@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from queen.guard import COOKIE, OPEN, needs
+from queen.guard import OPEN, cookie_name, needs
 from queen.principals import SESSION_LIFE, Scope
 from queen.services import services
 from shared.errors import Unauthorized
@@ -34,7 +34,7 @@ def log_in() -> AnyResponse:
         )
     response = go(following if following and is_local(following) else "/")
     response.set_cookie(
-        COOKIE, session, max_age=SESSION_LIFE, httponly=True, samesite="Lax", secure=_is_encrypted()
+        cookie_name(), session, max_age=SESSION_LIFE, httponly=True, samesite="Lax", secure=_is_encrypted()
     )
     return response
 
@@ -42,15 +42,15 @@ def log_in() -> AnyResponse:
 @login_pages.post("/logout")
 @needs(Scope.INFERENCE)
 def log_out() -> AnyResponse:
-    services().principals.log_out(request.cookies.get(COOKIE, ""))
+    services().principals.log_out(request.cookies.get(cookie_name(), ""))
     response = go("/login")
-    response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=_is_encrypted())
+    response.delete_cookie(cookie_name(), httponly=True, samesite="Lax", secure=_is_encrypted())
     return response
 
 
 def _is_known() -> bool:
     try:
-        services().principals.of_session(request.cookies.get(COOKIE, ""))
+        services().principals.of_session(request.cookies.get(cookie_name(), ""))
     except Unauthorized:
         return False
     return True
