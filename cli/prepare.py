@@ -16,11 +16,13 @@ from hive.identity import Identity
 from hive.main import describe_machine
 from hive.operations import OPERATIONS
 from hive.settings import HiveSettings
-from queen import first_start, joining
+from queen import joining
+from queen.admin_token import admin_token
 from queen.broker_acl import hive_user
 from queen.broker_server import broker_url, url_of_user
 from queen.certificate import certificate_fingerprint
 from queen.database import Database
+from queen.migration import migrate
 from queen.principals import new_login_token
 from queen.rows import Hive
 from queen.settings import QueenSettings, is_loopback
@@ -31,8 +33,8 @@ from shared.timing import PROTOCOL
 
 def prepare(queen: QueenSettings, hive: HiveSettings, *, without_hive: bool = False) -> dict[str, str]:
     """Idempotent; `{"login_url", "url"}`."""
-    first_start.migrate(queen)
-    first_start.admin_token(queen)
+    migrate(queen)
+    admin_token(queen)
     database = Database(queen.database_url)
     try:
         facts = describe_machine(hive, queen.data_dir, operations=sorted(OPERATIONS))

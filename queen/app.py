@@ -7,6 +7,7 @@ from flask import Flask
 
 import web
 from queen import guard
+from queen.admin_token import admin_token
 from queen.api import errors
 from queen.api.admin import admin
 from queen.api.fleet import holdings
@@ -15,7 +16,6 @@ from queen.api.jobs import jobs
 from queen.api.system import system
 from queen.broker_server import broker_url
 from queen.database import Database
-from queen.first_start import admin_token
 from queen.heartbeats import HeartbeatWriter
 from queen.live import Hub
 from queen.principals import Principals

@@ -17,9 +17,9 @@ from sqlalchemy import text
 from sqlmodel import SQLModel, select
 
 import queen
+from queen.admin_token import admin_token
 from queen.app import create_app, create_services
 from queen.database import Database, sqlite_url
-from queen.first_start import admin_token
 from queen.services import Services
 from queen.settings import QueenSettings
 from shared.broker import redis_client
