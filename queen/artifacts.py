@@ -60,6 +60,13 @@ def status_by_hive(session: Session, resource: str) -> dict[str, str]:
     return dict(session.exec(query).all())
 
 
+def status_on(session: Session, hive_id: str, resource: str) -> str | None:
+    """The status that a resource has on one hive; None when it is not there."""
+    kind, _, artifact_id = resource.partition(":")
+    row = session.get(Artifact, (hive_id, kind, artifact_id))
+    return row.status if row else None
+
+
 def _row(hive_id: str, item: dict[str, Any]) -> Artifact:
     return Artifact(hive_id=hive_id, kind=item["kind"], id=item["id"], status=item["status"], item=item)
 

@@ -1,7 +1,7 @@
 """Claims: a hive asks for a job by name, or for as many as its lanes have room for. The queen decides, in one transaction."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sqlmodel import col, or_, select
 
@@ -62,21 +62,25 @@ def _claim_named(tx: Transaction, hive: Hive, request: ClaimRequest, now: float)
 
 
 def _claim_oldest(tx: Transaction, hive: Hive, request: ClaimRequest, now: float) -> Iterator[Grant]:
+    promises = hives.promised(tx.session, hive.id)
     for lane, free in sorted((request.lanes or {}).items()):
         granted = 0
         for job in _waiting(tx, hive, lane):
             if granted >= free:
                 break
-            if not _fits(tx, hive, job, now).fits or _resource_is_taken(tx, hive, job):
+            if not _fits(tx, hive, job, now, promises).fits or _resource_is_taken(tx, hive, job):
                 continue
             if grant := _take(tx, hive, job, request, now):
+                promises[job.id] = hives.bytes_left(job.size, job.progress)
                 granted += 1
                 yield grant
 
 
-def _fits(tx: Transaction, hive: Hive, job: Job, now: float) -> Verdict:
+def _fits(
+    tx: Transaction, hive: Hive, job: Job, now: float, promises: Mapping[str, int] | None = None
+) -> Verdict:
     """It asks us, so it is there, whatever its last heartbeat says."""
-    return judge(wanted(job), hives.candidate(tx.session, hive, job, now), ignore_online=True)
+    return judge(wanted(job), hives.candidate(tx.session, hive, job, now, promises), ignore_online=True)
 
 
 def _waiting(tx: Transaction, hive: Hive, lane: Lane) -> list[Job]:
