@@ -78,6 +78,14 @@ def canonical_model_id(model: str) -> str:
     return model.removeprefix("hf:")
 
 
+def model_name(model: str) -> str:
+    """How a model is called in a sentence: the file of an address, else the id itself."""
+    if "://" not in model:
+        return model
+    path = urllib.parse.unquote(urllib.parse.urlsplit(model).path)
+    return path.rstrip("/").rsplit("/", 1)[-1] or model
+
+
 def _url_problem(model: str, scheme: str) -> str | None:
     try:
         parts = urllib.parse.urlsplit(model)

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from hive.disk import Disk, in_words
 from hive.download.bandwidth import Bandwidth
@@ -16,6 +17,7 @@ from hive.download.part import storage_failed
 from hive.download.patience import FIRST_DELAY
 from hive.stop import Reason, Stop
 from shared.errors import JobFailed
+from shared.ids import model_name
 from shared.narration import Line, Said
 from shared.plan import Plan
 from shared.timing import PROGRESS_INTERVAL
@@ -145,7 +147,7 @@ def _watch(crew: Crew, plan: Plan, before: int, meter: Meter, stop: Stop) -> Gen
     crew.check()
     total = before + crew.schedule.counts()[0]
     yield meter.complete(total)
-    yield Line(f"{_files(len(plan.files))} of {plan.model} verified, {in_words(total)}.")
+    yield Line(f"{_files(len(plan.files))} of {model_name(plan.model)} verified, {in_words(total)}.")
 
 
 def _total(plan: Plan, crew: Crew, before: int) -> int | None:
@@ -157,11 +159,15 @@ def _total(plan: Plan, crew: Crew, before: int) -> int | None:
 
 def _opening_words(plan: Plan, here: int, finished: int) -> str:
     size = plan.size
-    whole = in_words(size) if size is not None else "a size that its host has not told yet"
+    name = model_name(plan.model)
+    whole = in_words(size) if size is not None else "an unknown size"
     if not here and not finished:
-        return f"Fetches {_files(len(plan.files))} of {plan.model}, {whole}."
+        host = urlsplit(plan.files[0].url).hostname
+        source = f" from {host}" if host else ""
+        told = f", {whole}." if size is not None else "; its size is told by the first answer."
+        return f"Fetches {_files(len(plan.files))} of {name}{source}{told}"
     done = f", {finished} of {len(plan.files)} files verified" if finished and len(plan.files) > 1 else ""
-    return f"Resumes {plan.model} with {in_words(here)} of {whole} already here{done}."
+    return f"Resumes {name} with {in_words(here)} of {whole} already here{done}."
 
 
 def _files(count: int) -> str:

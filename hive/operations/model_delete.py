@@ -8,7 +8,7 @@ from shared.narration import Line
 
 def model_delete(work: Work) -> Narrated:
     """Result: {model, freed} in bytes. Raises JobFailed(not_found)."""
-    yield Line(f"Deletes {work.model}.")
+    yield Line(f"Deletes {work.name}.")
     try:
         freed = work.catalog.remove(work.model)
     except NotFound as error:
@@ -17,5 +17,5 @@ def model_delete(work: Work) -> Narrated:
             code="not_found",
             hint="`rbee model ls` lists the models of every hive.",
         ) from error
-    yield Line(f"{work.model} is deleted; {in_words(freed)} are free again.")
+    yield Line(f"{work.name} is deleted; {in_words(freed)} are free again.")
     return {"model": work.model, "freed": freed}

@@ -31,11 +31,11 @@ def model_download(work: Work) -> Narrated:
     plan, vendor = yield from _planned(work)
     existing = work.catalog.available(work.model)
     if existing and (_is_same(existing, plan) or _is_of(existing, work.job_id)):
-        yield Line(f"{work.model} is already here: {_extent(existing)}, verified {_day(existing)}.")
+        yield Line(f"{work.name} is already here: {_extent(existing)}, verified {_day(existing)}.")
         return _result(existing)
     fetched = yield from _fetched(work, plan, vendor)
     entry = _publish(work, plan, fetched)
-    yield Line(f"{work.model} is available: {_extent(entry)}, every byte verified by SHA-256.")
+    yield Line(f"{work.name} is available: {_extent(entry)}, every byte verified by SHA-256.")
     return _result(entry)
 
 
@@ -48,7 +48,8 @@ def _planned(work: Work) -> Generator[Said, None, tuple[Plan, VendorSource]]:
         work.model, work.params.get("revision"), secrets=work.secrets, stop=work.stop
     )
     plan = _with_demand(made, work.params.get("sha256"))
-    yield Line(f"{work.model} is {_plan_extent(plan)}.")
+    if plan.size is not None:
+        yield Line(f"{work.name} is {_plan_extent(plan)}.")
     work.store_plan(plan.model_dump(mode="json"), plan.size)
     return plan, vendor
 

@@ -28,7 +28,7 @@ def model_verify(work: Work) -> Narrated:
     failed, so that no worker is started with it; a failed model that proves right is available again.
     """
     entry = _entry(work)
-    yield Line(f"Hashes {work.model}: {counted(len(entry.files), 'file')}, {in_words(entry.size)}.")
+    yield Line(f"Hashes {work.name}: {counted(len(entry.files), 'file')}, {in_words(entry.size)}.")
     meter = _Meter(entry.size)
     wrong = []
     for file in entry.files:
@@ -42,7 +42,7 @@ def model_verify(work: Work) -> Narrated:
     work.catalog.update(entry.model_copy(update={"status": ArtifactStatus.available(), "verified_at": now}))
     yield meter.read()
     matching = f"{counted(len(entry.files), 'file')} {'matches' if len(entry.files) == 1 else 'match'}"
-    yield Line(f"{work.model} is verified: {matching} the manifest.")
+    yield Line(f"{work.name} is verified: {matching} the manifest.")
     return {"model": entry.id, "size": entry.size, "files": len(entry.files), "verified_at": now.isoformat()}
 
 

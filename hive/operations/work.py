@@ -9,6 +9,7 @@ from hive.catalog import ModelCatalog
 from hive.download import FetchedFile
 from hive.stop import Stop
 from hive.vendors import Vendors
+from shared.ids import model_name
 from shared.narration import Said
 from shared.plan import Plan
 
@@ -51,6 +52,11 @@ class Work:
     @property
     def model(self) -> str:
         return str(self.params["model"])
+
+    @property
+    def name(self) -> str:
+        """The model in a sentence."""
+        return model_name(self.model)
 
 
 Narrated = Generator[Said, None, dict[str, Any]]

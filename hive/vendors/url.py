@@ -11,7 +11,7 @@ from hive.quantization import label_of
 from hive.stop import Stop
 from hive.vendors.gguf_choice import PICKLES
 from shared.errors import JobFailed
-from shared.narration import Line, Said
+from shared.narration import Said
 from shared.plan import Plan, PlannedFile
 
 _UNSAFE = re.compile(r"[^\w.+=@ ()\[\]-]")
@@ -35,7 +35,7 @@ class UrlVendor:
         refuse_revision(model, revision)
         name = _file_name(model)
         refuse_pickle(name)
-        yield Line(f"Takes {name} from {urlsplit(model).hostname}; its size is told by the first answer.")
+        yield from ()
         return Plan(
             vendor=self.name,
             model=model,
