@@ -95,19 +95,31 @@ class OnlyOne:
         self._connection: Connection | None = None
 
     def acquire(self) -> bool:
-        path = self._settings.queen_dir / "recorder.lock"
-        self._file = path.open("w")
+        """Call again until it is true."""
+        if self._file is None:
+            self._file = (self._settings.queen_dir / "recorder.lock").open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        if self._settings.database_url.startswith("postgresql"):
-            self._connection = Database(self._settings.database_url).engine.connect()
-            taken = self._connection.execute(
-                text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}
-            )
-            return bool(taken.scalar())
-        return True
+        return not self._settings.database_url.startswith("postgresql") or self._lock_database()
+
+    def release(self) -> None:
+        if self._connection is not None:
+            self._connection.detach()
+            self._connection.close()
+            self._connection = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _lock_database(self) -> bool:
+        """Held by a connection outside of any transaction, so that it keeps nothing else from being tidied up."""
+        if self._connection is None:
+            engine = Database(self._settings.database_url).engine
+            self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        query = text("SELECT pg_try_advisory_lock(:key)")
+        return bool(self._connection.execute(query, {"key": ADVISORY_LOCK}).scalar())
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ class Job(SQLModel, table=True):
         Index("job_by_creation", "created_at", "id"),
         Index("job_by_parent", "parent_id"),
         Index("job_by_claim", "claim_id"),
+        Index("job_by_end", "ended", "finished_at"),
     )
 
     id: str = Field(primary_key=True)

@@ -2,14 +2,17 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
 from queen.database import Database
+from queen.recorder import OnlyOne
 from queen.recording import Recorder, SteppedDown
 from queen.rows import Cursor
+from queen.settings import QueenSettings
 from queen.tales import Live, LiveProgress
 from shared.narration import Data, Line, Log, Progress, Said, as_event
 from shared.protocol import Grant
@@ -318,3 +321,21 @@ def test_a_paused_job_still_tells_its_last_lines(fleet: Fleet, recorder: Recorde
     assert fleet.job(grant.job_id).state == JobState.PAUSED
     assert told(fleet, grant) == [1]
     assert fleet.events(grant.job_id, "end") == []
+
+
+def test_there_is_only_one_recorder(
+    broker: tuple[QueenSettings, str], database_url: str, tmp_path: Path
+) -> None:
+    first, second = (
+        OnlyOne(broker[0].model_copy(update={"database_url": database_url, "data_dir": tmp_path / name}))
+        for name in (("a", "b") if database_url.startswith("postgresql") else ("a", "a"))
+    )
+    for name in "ab":
+        (tmp_path / name / "queen").mkdir(parents=True)
+
+    assert first.acquire()
+    assert not second.acquire()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()

@@ -127,6 +127,7 @@ def upgrade() -> None:
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.create_index("job_by_claim", ["claim_id"], unique=False)
         batch_op.create_index("job_by_creation", ["created_at", "id"], unique=False)
+        batch_op.create_index("job_by_end", ["ended", "finished_at"], unique=False)
         batch_op.create_index("job_by_parent", ["parent_id"], unique=False)
         batch_op.create_index("job_by_state", ["state", "hive_id"], unique=False)
 
@@ -189,6 +190,7 @@ def downgrade() -> None:
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index("job_by_state")
         batch_op.drop_index("job_by_parent")
+        batch_op.drop_index("job_by_end")
         batch_op.drop_index("job_by_creation")
         batch_op.drop_index("job_by_claim")
 
