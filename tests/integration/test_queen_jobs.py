@@ -431,3 +431,26 @@ def test_a_plan_is_kept_and_says_whether_it_fits(fleet: Fleet) -> None:
     stale = report.model_copy(update={"claim_id": "claim-" + "0" * 24})
     with pytest.raises(Conflict):
         fleet.do(lambda tx: attempts.store_plan(tx, grant.job_id, 1, hive, stale))
+
+
+def test_the_same_idempotency_key_at_the_same_moment_is_one_job(fleet: Fleet) -> None:
+    from queen import submission
+
+    fleet.hive()
+    bodies = [
+        {"operation": "model_download", "model": "org/repo", "target": {"capability": "cpu"}},
+        {"operation": "model_verify", "model": "org/repo", "target": {"capability": "cpu"}},
+    ]
+
+    def submit(body: dict[str, object]) -> str:
+        wanted = submission.parse(body)
+        job: Job = fleet.do(lambda tx: submission.submit(tx, wanted, principal="admin", idempotency_key="k"))
+        return job.id
+
+    same = at_once(*[lambda: submit(bodies[0]) for _ in range(4)])
+    mixed = at_once(*[lambda b=body: submit(b) for body in bodies])
+
+    assert len(set(same)) == 1
+    assert same[0] in mixed
+    assert [type(result).__name__ for result in mixed if not isinstance(result, str)] == ["Unprocessable"]
+    assert fleet.count(Job) == 1
