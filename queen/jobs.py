@@ -3,8 +3,8 @@
 Every function takes an open transaction, makes one legal move, and queues what is to be told after COMMIT.
 `attempt` is the fencing token: whatever carries another one is refused or ignored.
 
-Rows are locked in one order everywhere, or PostgreSQL would meet deadlocks: hives by id · parents by id · other jobs by id ·
-artifacts of a locked hive · the event counter, which `queen/events.py` takes last before COMMIT. A hive's row is locked by
+Rows are locked in one order everywhere, or PostgreSQL would meet deadlocks: hives by id · parents by id · other jobs by id, a
+hive's queued ones oldest first · artifacts of a locked hive · the event counter, last before COMMIT. A hive's row is locked by
 whoever decides what it runs: claims, heartbeats, plans, outcomes, removal. On SQLite a write transaction has all rows to itself.
 """
 

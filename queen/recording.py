@@ -181,14 +181,19 @@ def _by_speaker(batches: list[_Batch]) -> dict[tuple[str, str], _Entries]:
 
 
 def _locked(tx: Transaction, said: Iterable[tuple[str, str]]) -> Iterator[Job]:
-    """The jobs whose own hive spoke, by id. Others are not even locked: anybody may be working on them."""
+    """The jobs whose own hive spoke, by id. Others are not even locked: anybody may be working on them.
+
+    Nor is what is queued, whose attempt nobody claimed yet: claims lock such jobs oldest first.
+    """
     speakers = set(said)
     job_ids = sorted({job_id for job_id, _ in speakers})
     for first in range(0, len(job_ids), JOBS):
         some = col(Job.id).in_(job_ids[first : first + JOBS])
         owned = [
             job_id
-            for job_id, hive_id in tx.session.exec(select(Job.id, Job.hive_id).where(some))
+            for job_id, hive_id in tx.session.exec(
+                select(Job.id, Job.hive_id).where(some, Job.state != JobState.QUEUED)
+            )
             if (job_id, hive_id) in speakers
         ]
         query = select(Job).where(col(Job.id).in_(owned)).order_by(Job.id).with_for_update()
