@@ -25,7 +25,7 @@ from shared.routing import narration_stream
 from shared.states import FINAL, JobState, Outcome
 from tests.fleet import Fleet
 
-SECONDS = 2.5
+SECONDS = 1.5
 MODELS = [f"org/m{number}" for number in range(5)]
 
 
