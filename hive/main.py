@@ -55,8 +55,9 @@ REFUSED = 3
 
 
 def describe_machine(settings: HiveSettings, folder: Path, *, operations: list[str]) -> HiveFacts:
-    """What this hive tells of itself when it joins and later."""
+    """What this hive tells of itself when it joins and later; one without operations offers no capability either."""
     facts = probes.probe(Machine(data_dir=folder), settings.capabilities)
+    facts["capabilities"] = facts["capabilities"] if operations else []
     return HiveFacts(**facts, operations=operations, lanes=dict(LANE_WIDTHS), version=version("rbee"))
 
 
