@@ -45,7 +45,7 @@ def run(name: str, *, quick: bool, rounds: int | None) -> bool:
             return False
     report.print_table(name, outcome)
     if not quick:
-        report.keep(machine.describe(), name, conditions, outcome)
+        report.keep(machine.describe(), name, conditions, outcome, SCENARIOS)
     return True
 
 

@@ -1,7 +1,7 @@
 """Figures, and how they are printed and kept."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,14 @@ def load() -> dict[str, Any]:
     return json.loads(RAW.read_text()) if RAW.exists() else {"scenarios": {}}
 
 
-def keep(machine: Mapping[str, Any], name: str, conditions: Mapping[str, Any], outcome: Outcome) -> None:
-    """Puts one scenario's result in place of its last one."""
+def keep(
+    machine: Mapping[str, Any],
+    name: str,
+    conditions: Mapping[str, Any],
+    outcome: Outcome,
+    order: Iterable[str],
+) -> None:
+    """Puts one scenario's result in place of its last one; `order` names the scenarios as the page has them."""
     kept = load()
     kept["machine"] = dict(machine)
     kept["scenarios"][name] = {
@@ -89,8 +95,26 @@ def keep(machine: Mapping[str, Any], name: str, conditions: Mapping[str, Any], o
         "notes": outcome.notes,
         "raw": outcome.raw,
     }
-    RAW.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    kept["scenarios"] = {known: kept["scenarios"][known] for known in order if known in kept["scenarios"]}
+    RAW.write_text(_compact(kept))
     PAGE.write_text(page(kept))
+
+
+def _compact(kept: Mapping[str, Any]) -> str:
+    """A scenario a line, microseconds at the finest."""
+    scenarios = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(_rounded(one), ensure_ascii=False)}"
+        for name, one in kept["scenarios"].items()
+    )
+    return f'{{"machine": {json.dumps(kept["machine"], ensure_ascii=False)},\n"scenarios": {{\n{scenarios}\n}}}}\n'
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
 def print_table(title: str, outcome: Outcome) -> None:

@@ -77,7 +77,11 @@ def run(context: Context) -> Outcome:
         f"Ends: web over 90 % of a core, heartbeat p95 over {BEAT_BENDS:.0f} s, or a beat fails.",
         f"{busy} hives narrate a download, progress 4/s and a line 1/s each; every hive has two GPUs and five models.",
     ]
-    outcome.raw["steps"] = found
+    shares = (0.5, 0.9, 0.95, 0.99, 1.0)
+    outcome.raw["steps"] = [
+        one | {"beats": {f"p{share * 100:.0f}": percentile(one["beats"], share) for share in shares}}
+        for one in found
+    ]
     return outcome
 
 
