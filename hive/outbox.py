@@ -4,13 +4,12 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hive.queen_client import QueenClient
 from shared.errors import RbeeError, Unavailable
-from shared.protocol import OutcomeReport
+from shared.protocol import Grant, OutcomeReport
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +19,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 
 @dataclass(frozen=True)
 class Due:
-    """One outcome. `settled` is called once, when the queen has taken or refused it."""
+    """One outcome."""
 
     job_id: str
     attempt: int
@@ -34,16 +33,19 @@ class Outbox:
         self._closing = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
 
-    def deliver(self, due: Due, settled: Callable[[], None] = lambda: None) -> None:
-        """Makes the outcome durable, then repeats it until it is acknowledged; returns early when the hive ends."""
+    def deliver(self, due: Due) -> list[Grant]:
+        """Makes the outcome durable, then repeats it until it is acknowledged; returns early when the hive ends.
+
+        Answers with the jobs that were granted in the same breath.
+        """
         path = self._write(due)
         wait = FIRST_WAIT
-        while not self._try(due):
+        while (granted := self._try(due)) is None:
             if self._closing.wait(wait):
-                return
+                return []
             wait = min(wait * 2, LONGEST_WAIT)
         path.unlink(missing_ok=True)
-        settled()
+        return granted
 
     def left_over(self) -> list[Due]:
         """What an earlier process could not deliver, oldest first."""
@@ -54,18 +56,23 @@ class Outbox:
     def close(self) -> None:
         self._closing.set()
 
-    def _try(self, due: Due) -> bool:
+    def _try(self, due: Due) -> list[Grant] | None:
+        """None when the queen did not answer."""
         try:
-            self._queen.finish(due.job_id, due.attempt, due.report)
+            return self._queen.finish(due.job_id, due.attempt, due.report)
         except Unavailable:
-            return False
+            return None
         except RbeeError as error:
             log.info("action=outcome_refused job=%s code=%s", due.job_id, error.code)
-        return True
+            return []
 
     def _write(self, due: Due) -> Path:
         path = self._folder / f"{due.job_id}.{due.attempt}.json"
-        body = {"job_id": due.job_id, "attempt": due.attempt, "report": due.report.model_dump(mode="json")}
+        body = {
+            "job_id": due.job_id,
+            "attempt": due.attempt,
+            "report": due.report.model_dump(mode="json", exclude={"next"}),
+        }
         temporary = path.with_suffix(".new")
         with temporary.open("w") as file:
             json.dump(body, file)

@@ -66,11 +66,11 @@ class QueenClient:
             report.model_dump(mode="json", exclude_none=True),
         )
 
-    def finish(self, job_id: str, attempt: int, report: OutcomeReport) -> None:
-        """Raises Conflict when the attempt is not ours any more: then there is nothing left to report."""
-        self._send(
-            "PUT", f"/v1/jobs/{job_id}/attempts/{attempt}", report.model_dump(mode="json", exclude_none=True)
-        )
+    def finish(self, job_id: str, attempt: int, report: OutcomeReport) -> list[Grant]:
+        """Answers with what `report.next` was granted. Raises Conflict when the attempt is not ours any more."""
+        body = report.model_dump(mode="json", exclude_none=True)
+        answer = self._send("PUT", f"/v1/jobs/{job_id}/attempts/{attempt}", body)
+        return [Grant.model_validate(grant) for grant in answer.get("grants", ())]
 
     def _send(self, method: str, path: str, body: dict[str, Any]) -> Any:
         try:

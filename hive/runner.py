@@ -190,18 +190,17 @@ class Runner:
         try:
             following: list[Grant] = [grant]
             while following:
-                self._work(following[0])
-                following = [] if self._ending.is_set() else self._next(lane)
+                following = self._work(following[0], self._next(lane))
         finally:
             self._lanes.give_back(lane)
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _next(self, lane: Lane) -> list[Grant]:
-        request = ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, lanes={lane: 1})
-        return self._claim(request)
+    def _next(self, lane: Lane) -> ClaimRequest:
+        return ClaimRequest(claim_id=new_claim_id(), boot_id=self._boot_id, lanes={lane: 1})
 
-    def _work(self, grant: Grant) -> None:
+    def _work(self, grant: Grant, following: ClaimRequest) -> list[Grant]:
+        """Works on one job, reports it, and answers with what may follow in its place."""
         narration = self._narrator.open(grant.job_id, grant.attempt, Redactor(grant.secrets.values()))
         attempt = Attempt(grant, narration)
         with self._lock:
@@ -211,12 +210,13 @@ class Runner:
         report = self._carry_out(attempt)
         if report is None:
             self._forget(attempt)
-            return
+            return self._claim(following)
         narration.flush()
         narration.spool.sync()
-        due = Due(grant.job_id, grant.attempt, report)
-        self._outbox.deliver(due)
+        report.next = None if self._ending.is_set() else following
+        granted = self._outbox.deliver(Due(grant.job_id, grant.attempt, report))
         attempt.running = False
+        return granted
 
     def _carry_out(self, attempt: Attempt) -> OutcomeReport | None:
         """The domain function, driven to its end; None when the attempt was lost to somebody else."""

@@ -46,8 +46,8 @@ class Workshop:
         model = grant.params.get("model")
         if model is None:
             return None
-        told = next((item for item in self.catalog.inventory() if item["id"] == model), None)
-        return told or {"kind": "model", "id": model, "status": "gone"}
+        entry = self.catalog.find(model)
+        return entry.summary() if entry else {"kind": "model", "id": model, "status": "gone"}
 
     def _store_plan(self, grant: Grant, stop: Stop, plan: dict[str, Any], size: int | None) -> None:
         report = PlanReport(claim_id=grant.claim_id, plan=Plan.model_validate(plan), size=size)

@@ -44,12 +44,12 @@ def forget(tx: Transaction, hive_id: str) -> None:
 
 def by_hive(session: Session, hive_id: str | None = None) -> dict[str, Items]:
     """Items by hive, of all hives or of one."""
-    query = select(Artifact).order_by(Artifact.id)
+    query = select(Artifact.hive_id, Artifact.item).order_by(Artifact.id)
     if hive_id is not None:
         query = query.where(Artifact.hive_id == hive_id)
     found: dict[str, Items] = defaultdict(list)
-    for row in session.exec(query):
-        found[row.hive_id].append(row.item)
+    for owner, item in session.exec(query):
+        found[owner].append(dict(item))
     return found
 
 

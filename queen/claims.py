@@ -62,16 +62,19 @@ def _claim_named(tx: Transaction, hive: Hive, request: ClaimRequest, now: float)
 
 
 def _claim_oldest(tx: Transaction, hive: Hive, request: ClaimRequest, now: float) -> Iterator[Grant]:
-    promises = hives.promised(tx.session, hive.id)
+    promises: dict[str, int] | None = None
     for lane, free in sorted((request.lanes or {}).items()):
         granted = 0
         for job in _waiting(tx, hive, lane):
             if granted >= free:
                 break
+            if job.size is not None and promises is None:
+                promises = hives.promised(tx.session, hive.id)
             if not _fits(tx, hive, job, now, promises).fits or _resource_is_taken(tx, hive, job):
                 continue
             if grant := _take(tx, hive, job, request, now):
-                promises[job.id] = hives.bytes_left(job.size, job.progress)
+                if promises is not None:
+                    promises[job.id] = hives.bytes_left(job.size, job.progress)
                 granted += 1
                 yield grant
 
@@ -83,16 +86,19 @@ def _fits(
     return judge(wanted(job), hives.candidate(tx.session, hive, job, now, promises), ignore_online=True)
 
 
-def _waiting(tx: Transaction, hive: Hive, lane: Lane) -> list[Job]:
+def _waiting(tx: Transaction, hive: Hive, lane: Lane) -> Iterator[Job]:
+    """Oldest first; a row is read when it is looked at, for the first ones usually do."""
     capabilities = hive.facts.get("capabilities", [])
     open_to_it = (col(Job.hive_id).is_(None)) & (col(Job.capability).in_(capabilities))
     query = (
-        select(Job)
+        select(Job.id)
         .where(Job.state == JobState.QUEUED, Job.lane == lane, col(Job.is_parent).is_(False))
         .where(or_(col(Job.hive_id) == hive.id, open_to_it))
         .where(col(Job.cancel_requested_at).is_(None), col(Job.pause_requested_at).is_(None))
     )
-    return list(tx.session.exec(query.order_by(col(Job.created_at), col(Job.id)).limit(SCAN)))
+    for job_id in tx.session.exec(query.order_by(col(Job.created_at), col(Job.id)).limit(SCAN)).all():
+        if job := tx.session.get(Job, job_id):
+            yield job
 
 
 def _resource_is_taken(tx: Transaction, hive: Hive, job: Job) -> bool:

@@ -5,7 +5,7 @@ The shared queue of a capability is rung once an attempt: the heartbeat's answer
 
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from queen import hives
 from queen.database import Transaction
@@ -53,10 +53,20 @@ def send(tx: Transaction, job: Job, now: float) -> None:
         job.hive_id = decision.choice
     job.note = None if decision.choice else _why_it_waits(job, decision)
     first, job.rung_at = job.rung_at is None, now
-    if decision.choice:
+    if decision.choice and _has_room(tx.session, decision.choice, job.lane):
         tx.tales.append(Ring(job.operation, hive_queue(decision.choice), job.id, job.attempt))
-    elif job.capability and first:
+    elif job.capability and first and not decision.choice:
         tx.tales.append(Ring(job.operation, job.capability, job.id, job.attempt))
+
+
+def _has_room(session: Session, hive_id: str, lane: str) -> bool:
+    """Whether a ring would be heeded: a hive whose lane is full asks by itself when a place becomes free."""
+    hive = session.get(Hive, hive_id)
+    width = (hive.facts.get("lanes") or {}).get(lane, 1) if hive else 1
+    running = select(func.count()).where(
+        Job.state == JobState.RUNNING, Job.hive_id == hive_id, Job.lane == lane
+    )
+    return session.exec(running).one() < width
 
 
 def send_waiting_for(tx: Transaction, hive_id: str, resource: str, now: float) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, update
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, insert, update
+from sqlmodel import Session, SQLModel, col, select
 
 from queen.database import Transaction
 from queen.job_view import job_view
@@ -14,6 +14,15 @@ from queen.tales import Live
 COUNTER = "event"
 JOB = "job"
 END = "end"
+
+_counters = SQLModel.metadata.tables["counter"]
+_COUNT_ON = (
+    update(_counters)
+    .where(_counters.c.name == COUNTER)
+    .values(value=_counters.c.value + bindparam("by"))
+    .returning(_counters.c.value)
+)
+_INSERT = insert(SQLModel.metadata.tables["event"])
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,8 @@ def lock(tx: Transaction) -> None:
 def _insert(tx: Transaction) -> None:
     session, new = tx.session, tx.events
     session.flush()
-    last = session.scalars(
-        update(Counter)
-        .where(col(Counter.name) == COUNTER)
-        .values(value=Counter.value + len(new))
-        .returning(col(Counter.value))
-    ).one()
+    connection = session.connection()
+    last = connection.execute(_COUNT_ON, {"by": len(new)}).scalar_one()
     first = last - len(new) + 1
     rows = [
         {
@@ -66,7 +71,7 @@ def _insert(tx: Transaction) -> None:
         }
         for at, event in enumerate(new)
     ]
-    session.execute(insert(Event), rows)
+    connection.execute(_INSERT, rows)
     pushed = [live_event(row, event.job) for row, event in zip(rows, new, strict=True)]
     tx.tales.append(Live(pushed, prev=first - 1))
 

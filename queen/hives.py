@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from queen import artifacts
 from queen.artifacts import Items
@@ -94,9 +94,11 @@ def candidate(
 ) -> Candidate:
     """One hive as placement sees it for `job`, which is left out of what the hive has promised.
 
-    `promises` spares asking for each of many jobs what `promised` says.
+    What it has promised matters to a job of known size; `promises` spares asking for it again for each of many jobs.
     """
-    others = promised(session, hive.id) if promises is None else promises
+    others: Mapping[str, int] = {}
+    if job.size is not None:
+        others = promised(session, hive.id) if promises is None else promises
     left = [size for job_id, size in others.items() if job_id != job.id]
     held = artifacts.status_on(session, hive.id, job.resource)
     return _candidate(hive, sum(left), len(left), held, now)
@@ -136,15 +138,16 @@ def _candidate(hive: Hive, reserved: int, load: int, held: str | None, now: floa
 
 def _commitments(session: Session) -> tuple[dict[str, int], dict[str, int]]:
     """Bytes still to be written, and jobs, by hive: of all that is running or placed."""
-    query = (
-        select(Job.hive_id, Job.size, Job.progress)
-        .where(col(Job.state).in_(ACTIVE), col(Job.is_parent).is_(False))
-        .where(col(Job.hive_id).is_not(None))
+    active = (
+        col(Job.state).in_(ACTIVE),
+        col(Job.is_parent).is_(False),
+        col(Job.hive_id).is_not(None),
     )
+    counted = session.exec(select(Job.hive_id, func.count()).where(*active).group_by(col(Job.hive_id)))
+    load = {owner: count for owner, count in counted if owner is not None}
     reserved: dict[str, int] = {}
-    load: dict[str, int] = {}
-    for owner, size, progress in session.exec(query):
+    sized = select(Job.hive_id, Job.size, Job.progress).where(*active, col(Job.size) > 0)
+    for owner, size, progress in session.exec(sized):
         if owner is not None:
             reserved[owner] = reserved.get(owner, 0) + bytes_left(size, progress)
-            load[owner] = load.get(owner, 0) + 1
     return reserved, load

@@ -27,6 +27,9 @@ from shared.timing import RECONCILE
 
 log = logging.getLogger(__name__)
 
+GATHER = 0.02
+"""Seconds that entries gather after a commit before the next one: under load fewer commits, when idle no delay."""
+
 ADVISORY_LOCK = 0x72626565
 """PostgreSQL's lock number for the recorder: "rbee"."""
 
@@ -69,13 +72,14 @@ class RecorderProcess:
             while not self._stopping.is_set():
                 if time.monotonic() - allowed_at > RECONCILE:
                     allowed = joining.allow_all_on_broker(self._database, self._redis, allowed)
+                    self._recorder.rewind_lost_streams()
                     allowed_at = time.monotonic()
                 if time.monotonic() - looked_at > BLOCK:
                     self._recorder.load_cursors()
-                    self._recorder.rewind_lost_streams()
                     looked_at = time.monotonic()
-                if self._recorder.step() == 0 and not self._recorder.has_streams:
-                    self._stopping.wait(BLOCK)
+                recorded = self._recorder.step()
+                if recorded or not self._recorder.has_streams:
+                    self._stopping.wait(GATHER if recorded else BLOCK)
         except (RedisError, Unavailable, OperationalError) as error:
             log.warning("action=record error=%s", type(error).__name__)
             self._stopping.wait(0.5)

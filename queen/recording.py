@@ -33,6 +33,8 @@ COUNT = 1000
 """Entries of one stream in one batch."""
 PROGRESS_TO_ROW = 1.0
 """Seconds between two writes of one job's progress into its row; the live channel has every one."""
+TRIM_EVERY = 5.0
+"""Seconds between two trims of the streams."""
 JOBS = 500
 """Jobs looked up by one query."""
 
@@ -59,6 +61,7 @@ class Recorder:
         self._redis = redis
         self._cursors: dict[str, str] = {}
         self._progress_written: dict[str, float] = {}
+        self._trimmed_at = 0.0
 
     @property
     def has_streams(self) -> bool:
@@ -78,8 +81,12 @@ class Recorder:
 
     def rewind_lost_streams(self) -> None:
         """A broker that was emptied may number its entries from below the cursor: then read from the beginning."""
-        for hive_id, cursor in self._cursors.items():
-            newest: Any = self._redis.xrevrange(narration_stream(hive_id), count=1)
+        pipe = self._redis.pipeline(transaction=False)
+        hive_ids = list(self._cursors)
+        for hive_id in hive_ids:
+            pipe.xrevrange(narration_stream(hive_id), count=1)
+        for hive_id, newest in zip(hive_ids, pipe.execute(), strict=True):
+            cursor = self._cursors[hive_id]
             if newest and _key(newest[0][0].decode()) < _key(cursor):
                 log.warning("action=rewind hive=%s", hive_id)
                 with self._database.write() as tx:
@@ -98,9 +105,18 @@ class Recorder:
             return 0
         batches = [self._batch(name.decode(), entries) for name, entries in _pairs(read)]
         self.record(batches)
-        for batch in batches:
-            self._redis.xtrim(narration_stream(batch.hive_id), minid=batch.to_id, approximate=True)
+        self._trim()
         return sum(len(batch.entries) for batch in batches)
+
+    def _trim(self) -> None:
+        """Lets the broker forget what is recorded, once in a while."""
+        if time.monotonic() - self._trimmed_at < TRIM_EVERY:
+            return
+        self._trimmed_at = time.monotonic()
+        pipe = self._redis.pipeline(transaction=False)
+        for hive_id, cursor in self._cursors.items():
+            pipe.xtrim(narration_stream(hive_id), minid=cursor, approximate=True)
+        pipe.execute()
 
     def record(self, batches: list[_Batch]) -> None:
         """Rows and cursors in one commit."""

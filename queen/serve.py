@@ -1,5 +1,6 @@
 """The web process: gunicorn with threads around the Flask application. `python -m queen.serve`."""
 
+import gc
 import logging
 import signal
 import sys
@@ -58,7 +59,9 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         from queen.app import create_app, create_services
 
         self.services = create_services(self.settings)
-        return create_app(self.services)
+        app = create_app(self.services)
+        gc.freeze()  # what is here now stays: the collector need not look at it again and again
+        return app
 
     def _started(self, _worker: Any) -> None:
         """After the fork: threads start here, and TERM ends the streams before gunicorn waits for them."""

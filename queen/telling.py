@@ -22,6 +22,8 @@ from shared.routing import LIVE_CHANNEL, control_channel
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 500
+"""Tales of one pipeline, about."""
 BACKLOG = 20_000
 """Tales that wait at most; further ones are dropped until the broker answers."""
 
@@ -58,6 +60,7 @@ class Teller:
 
     def _run(self) -> None:
         while (tales := self._tales.get()) is not None:
+            tales = self._with_what_waits(tales)
             if time.monotonic() < self._quiet_until:
                 continue
             try:
@@ -65,6 +68,17 @@ class Teller:
             except (RedisError, Unavailable) as error:
                 log.warning("action=tell error=%s", type(error).__name__)
                 self._quiet_until = time.monotonic() + 1.0
+
+    def _with_what_waits(self, tales: list[Tale]) -> list[Tale]:
+        """One pipeline for all that was committed meanwhile."""
+        tales = list(tales)
+        while len(tales) < AT_ONCE and not self._tales.empty():
+            following = self._tales.get()
+            if following is None:
+                self._tales.put(None)
+                break
+            tales += following
+        return tales
 
     def _say(self, tales: list[Tale]) -> None:
         pipe = self._redis.pipeline(transaction=False)

@@ -133,5 +133,7 @@ class OutcomeReport(BaseModel):
     last_seq: Count
     artifact: dict[str, Any] | None = None
     """What the job's artifact is now on this hive: its inventory item, or `{kind, id, status: "gone"}`."""
+    next: ClaimRequest | None = None
+    """Asks in the same breath for a job in the place that becomes free."""
     exclude: bool = False
     """With `released`: this hive cannot do the job; do not place it here again."""

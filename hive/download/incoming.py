@@ -146,7 +146,7 @@ class IncomingFile:
         if not self.gaps:
             return None
         start, end = self.gaps[0]
-        cut = end if end >= ENDLESS or not self.ranges else min(end, start + span)
+        cut = min(end, start + span) if self.ranges else end
         self.gaps[:1] = [(cut, end)] if cut < end else []
         return self.activate(Segment(self, start, cut))
 

@@ -141,11 +141,13 @@ def store_plan(job_id: str, attempt: int) -> dict[str, Any]:
 @needs(Scope.HIVE)
 @accepts(OutcomeReport)
 def finish(job_id: str, attempt: int) -> dict[str, Any]:
-    """Report the outcome of an attempt; repeating it is harmless."""
+    """Report the outcome of an attempt; repeating it is harmless. `next` is a claim, answered with `grants`."""
     report = body_as(OutcomeReport)
     with services().database.write() as tx:
         job = attempts.finish(tx, job_id, attempt, _hive_id(), report)
-    return {"state": job.state}
+        following = claims.claim(tx, _hive_id(), report.next) if report.next else []
+        granted = [_with_secrets(tx.session, grant) for grant in following]
+    return {"state": job.state, "grants": granted}
 
 
 def _broker_host() -> str | None:

@@ -92,12 +92,12 @@ class Rig:
             self.progress.append(said)
 
 
-def leftovers() -> tuple[list[str], list[Any]]:
-    """Threads of downloads, and sockets of this process to loopback servers that are still open as a client."""
-    threads = [
-        thread.name for thread in threading.enumerate() if thread.name.startswith(("download", "look-up"))
-    ]
+def leftovers(before: tuple[list[str], list[Any]] = ([], [])) -> tuple[list[str], list[Any]]:
+    """Threads of downloads, and this process's open client sockets, but for those there were `before`."""
+    names = (thread.name for thread in threading.enumerate())
+    threads = [name for name in names if name.startswith(("download", "look-up")) and name not in before[0]]
     connections = psutil.Process().net_connections("tcp")
     listening = {found.laddr for found in connections if found.status == "LISTEN"}
-    clients = [found for found in connections if found.raddr and found.laddr not in listening]
+    known = {found.laddr for found in before[1]}
+    clients = [found for found in connections if found.raddr and found.laddr not in listening | known]
     return threads, clients

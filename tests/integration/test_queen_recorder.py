@@ -265,7 +265,7 @@ def test_a_crash_between_commit_and_trim_repeats_nothing(
         raise Crash
 
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(redis, "xtrim", crash)
+        patch.setattr(recorder, "_trim", crash)
         record(recorder)
     assert narrator.length() == 2
     narrator.say(grant, 3)

@@ -1,26 +1,15 @@
 """The downloader brings the right bytes, whatever shape an honest host gives them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hive.download import STATE, clean_state
 from shared.errors import JobFailed
-from tests.hubs.download_rig import MIB, Rig, leftovers, noise, planned, sha256
+from tests.hubs.download_rig import MIB, Rig, noise, planned, sha256
 from tests.hubs.file_server import FileServer
 
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    yield
-    assert leftovers() == ([], [])
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 
 def test_a_large_file_comes_in_parallel_ranges_and_is_verified(server: FileServer, tmp_path: Path) -> None:

@@ -3,30 +3,19 @@
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hive.disk import Disk
 from shared.errors import JobFailed
-from tests.hubs.download_rig import MIB, Rig, leftovers, noise, planned
+from tests.hubs.download_rig import MIB, Rig, noise, planned
 from tests.hubs.file_server import FileServer
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 BODY = noise(12 * MIB)
 IN_A_NAMESPACE = ["unshare", "--map-root-user", "--mount"]
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    yield
-    assert leftovers() == ([], [])
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
 
 
 def test_a_download_that_does_not_fit_asks_nobody(server: FileServer, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What hosts and networks do wrong: the download goes on, or ends in one sentence that says what to do."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -9,22 +9,12 @@ from pathlib import Path
 import pytest
 
 from shared.errors import JobFailed
-from tests.hubs.download_rig import MIB, Rig, leftovers, noise, planned
+from tests.hubs.download_rig import MIB, Rig, noise, planned
 from tests.hubs.file_server import Exchange, FileServer
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 BODY = noise(10 * MIB)
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    yield
-    assert leftovers() == ([], [])
 
 
 def first(times: int, spoil: Callable[[Exchange], bool | None]) -> Callable[[Exchange], bool | None]:

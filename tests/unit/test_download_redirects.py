@@ -1,28 +1,17 @@
 """Redirects are followed by the downloader itself: no credentials travel, links may expire, no forbidden place."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hive.download import Origins
 from shared.errors import JobFailed
-from tests.hubs.download_rig import MIB, Rig, leftovers, noise, planned
+from tests.hubs.download_rig import MIB, Rig, noise, planned
 from tests.hubs.file_server import Exchange, FileServer
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 BODY = noise(10 * MIB)
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    yield
-    assert leftovers() == ([], [])
 
 
 def failure(rig: Rig, server: FileServer, **more: object) -> JobFailed:

@@ -6,29 +6,18 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hive.download import STATE
 from hive.stop import Reason, Stopped
-from tests.hubs.download_rig import MIB, Rig, leftovers, noise, planned
+from tests.hubs.download_rig import MIB, Rig, noise, planned
 from tests.hubs.file_server import FileServer
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 BODY = noise(16 * MIB)
-
-
-@pytest.fixture
-def server() -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    yield
-    assert leftovers() == ([], [])
 
 
 def pause(rig: Rig, server: FileServer, done: int, **more: object) -> None:
