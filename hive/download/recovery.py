@@ -23,6 +23,8 @@ _BUSY_PER_RETRY = 5
 """A host that names its pauses is asked this many times as often as one that only breaks."""
 _LINKS = 2
 """How often an expired link is resolved anew without a new byte."""
+_REFUSALS = 3
+"""How often a host that has given bytes before is asked again when it refuses: it may still count a connection just closed."""
 _VERSIONS = 3
 
 
@@ -101,6 +103,9 @@ class Recovery:
             if schedule.any_success:
                 self._say(f"{file.path}: {fault.reason} to parallel requests, goes on with one connection.")
             return 0.0
+        if fault.status == 403 and schedule.any_success and file.trouble.refused < _REFUSALS:
+            file.trouble.refused += 1
+            return backoff(file.trouble.refused, self._first_delay)
         raise denied(file.path, fault)
 
     def _changed(self, file: IncomingFile, fault: Fault) -> float:

@@ -15,6 +15,8 @@ class Trouble:
     incident_at: float = 0.0
     asked_again: int = 0
     """How often an expired link was resolved anew without a new byte."""
+    refused: int = 0
+    """How often a host that had given bytes refused without giving a new one."""
     relinked_at: float = 0.0
     restarts: int = 0
     mismatches: int = 0
@@ -31,4 +33,4 @@ class Trouble:
             self.not_before = self.incident_at + delay
 
     def progress(self) -> None:
-        self.failures = self.busy = self.asked_again = 0
+        self.failures = self.busy = self.asked_again = self.refused = 0

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.screen import MEGABYTE, card_of, forgive, listen, model, start
-from tests.hubs.file_server import FileServer
+from tests.hubs.file_server import Exchange, FileServer
 from tests.stack import Stack, wait_for
 
 WATCH_BARS = """() => {
@@ -91,13 +91,16 @@ def test_the_job_page_shows_every_line_once_through_pause_resume_and_a_dead_web_
 
 
 def test_the_log_follows_its_reader_and_waits_for_one_who_looks_back(page: Page, files: FileServer) -> None:
-    files.add("followed.gguf", model(20 * MEGABYTE), rate=MEGABYTE)
+    def busy_at_first(exchange: Exchange) -> bool | None:
+        return exchange.reply(503, {"Retry-After": "0"}) if exchange.request.number <= 6 else None
+
+    files.add("followed.gguf", model(20 * MEGABYTE), rate=MEGABYTE, hook=busy_at_first)
     page.set_viewport_size({"width": 800, "height": 150})
     start(page, files.url("followed.gguf"))
     card_of(page, "followed.gguf").get_by_role("link", name="followed.gguf").click()
     log = page.locator("[data-follow]")
     at_end = "log => log.scrollHeight - log.scrollTop - log.clientHeight < 24"
-    wait_for(lambda: log.locator("li").count() >= 3 and log.evaluate(at_end), "the log follows")
+    wait_for(lambda: log.locator("li").count() >= 5 and log.evaluate(at_end), "the log follows")
 
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("article.job .badge")).to_have_text("paused")

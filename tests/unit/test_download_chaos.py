@@ -9,8 +9,10 @@ import pytest
 from hive.stop import Reason, Stop, Stopped
 from shared.narration import Progress
 from shared.plan import PlannedFile
-from tests.hubs.download_rig import MIB, Rig, leftovers, noise, planned
+from tests.hubs.download_rig import MIB, Rig, noise, planned
 from tests.hubs.file_server import Exchange, FileServer
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 FAULTS = ("cut", "cut at once", "500", "429", "whole", "stall", "drip", "short part")
 
@@ -80,4 +82,3 @@ def test_chaos_ends_in_the_right_bytes(tmp_path: Path, seed: int) -> None:
 
         assert [file.path for file in fetched] == list(bodies)
         assert {path: rig.read(path) == body for path, body in bodies.items()} == dict.fromkeys(bodies, True)
-    assert leftovers() == ([], [])
