@@ -44,6 +44,7 @@ class Heart:
     ) -> None:
         self._queen = queen
         self._runner = runner
+        runner.on_backlog = self.beat_soon
         self._machine = machine
         self._boot_id = boot_id
         self._previous_boot_id = previous_boot_id
@@ -81,6 +82,8 @@ class Heart:
                     self._refused(error.message)
                     return
                 log.error("action=heartbeat code=%s error=%s", error.code, error.message)
+            except Exception:
+                log.exception("action=heartbeat")
             self._soon.wait(wait)
             self._soon.clear()
 

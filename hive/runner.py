@@ -7,6 +7,7 @@ known to `attempts`, so that the heartbeat renews its lease and a cancel finds i
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from shared.errors import JobFailed, RbeeError, Unavailable
 from shared.ids import new_claim_id
 from shared.narration import Line
 from shared.operations import OPERATIONS, Lane
-from shared.protocol import ClaimRequest, Grant, OutcomeReport, RunningAttempt
+from shared.protocol import MAX_ATTEMPTS, ClaimRequest, Grant, OutcomeReport, RunningAttempt
 from shared.redaction import Redactor
 from shared.states import Outcome
 
@@ -36,6 +37,8 @@ class Performs(Protocol):
     def artifact(self, grant: Grant) -> dict[str, Any] | None: ...
 
 
+UNTOLD = 64
+"""Attempts held, above which the queen is asked at once what she has recorded."""
 CLAIM_WITHIN = 20.0
 """Seconds a claim is repeated; shorter than a lease."""
 
@@ -82,6 +85,8 @@ class Runner:
         self._lock = threading.Lock()
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._threads: set[threading.Thread] = set()
+        self.on_backlog: Callable[[], None] = lambda: None
+        """Called when many ended attempts wait to hear that their last lines are recorded."""
         self._looking = threading.Lock()
         self._ending = threading.Event()
 
@@ -103,9 +108,9 @@ class Runner:
             threading.Thread(target=self._look, args=(waiting,), name="look", daemon=True).start()
 
     def attempts(self) -> list[RunningAttempt]:
-        """What the heartbeat says we hold."""
+        """What the heartbeat says we hold: what runs, then the oldest of what is to be told to its end."""
         with self._lock:
-            held = list(self._attempts.values())
+            held = sorted(self._attempts.values(), key=lambda one: not one.running)[:MAX_ATTEMPTS]
         return [
             RunningAttempt(
                 job_id=one.grant.job_id,
@@ -215,7 +220,10 @@ class Runner:
         narration.spool.sync()
         report.next = None if self._ending.is_set() else following
         granted = self._outbox.deliver(Due(grant.job_id, grant.attempt, report))
+        narration.spool.close()
         attempt.running = False
+        if len(self._attempts) > UNTOLD:
+            self.on_backlog()
         return granted
 
     def _carry_out(self, attempt: Attempt) -> OutcomeReport | None:

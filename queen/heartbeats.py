@@ -17,7 +17,7 @@ from queen.rows import Hive, Job
 from queen.tales import LiveHive
 from shared.errors import Conflict, RbeeError, Unavailable
 from shared.operations import Lane
-from shared.protocol import AttemptRef, Heartbeat, HeartbeatAnswer
+from shared.protocol import AttemptRef, Heartbeat, HeartbeatAnswer, RunningAttempt
 from shared.states import JobState
 from shared.timing import HEARTBEAT, LEASE, OFFLINE_AFTER
 
@@ -155,18 +155,16 @@ def _renew(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> Hea
     """Renews the leases of what still is this hive's, and says what is not."""
     answer = HeartbeatAnswer()
     running = {job.id: job for job in _running(tx, hive)}
+    untold = _untold(tx, [attempt for attempt in heartbeat.attempts if attempt.job_id not in running])
     for attempt in heartbeat.attempts:
         job = running.get(attempt.job_id)
         ref = AttemptRef(job_id=attempt.job_id, attempt=attempt.attempt)
         if job is None or job.attempt != attempt.attempt or job.claim_id != attempt.claim_id:
-            ended = tx.session.get(Job, attempt.job_id)
-            still_told = (
-                ended is not None and ended.attempt == attempt.attempt and ended.claim_id == attempt.claim_id
-            )
-            if ended is not None and still_told and not ended.ended and ended.state != JobState.QUEUED:
-                answer.recorded[attempt.job_id] = ended.last_seq
-            else:
+            last_seq = untold.get((attempt.job_id, attempt.attempt, attempt.claim_id))
+            if last_seq is None:
                 answer.lost.append(ref)
+            else:
+                answer.recorded[attempt.job_id] = last_seq
             continue
         job.lease_expires_at = now + LEASE
         answer.recorded[job.id] = job.last_seq
@@ -175,6 +173,18 @@ def _renew(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> Hea
         elif job.pause_requested_at is not None:
             answer.pause.append(ref)
     return answer
+
+
+def _untold(tx: Transaction, attempts: list[RunningAttempt]) -> dict[tuple[str, int, str | None], int]:
+    """Of attempts that run no more, those whose narration is still taken, and its last recorded seq."""
+    if not attempts:
+        return {}
+    query = select(Job.id, Job.attempt, Job.claim_id, Job.last_seq).where(
+        col(Job.id).in_([attempt.job_id for attempt in attempts]),
+        Job.state != JobState.QUEUED,
+        col(Job.ended).is_(False),
+    )
+    return {(job_id, attempt, claim_id): seq for job_id, attempt, claim_id, seq in tx.session.exec(query)}
 
 
 def _running(tx: Transaction, hive: Hive) -> list[Job]:

@@ -8,6 +8,9 @@ from shared.operations import Lane
 from shared.plan import Plan
 from shared.states import Outcome
 
+MAX_ATTEMPTS = 1024
+"""Attempts of one heartbeat: those that run, and ended ones whose last lines are not known to be recorded."""
+
 ClaimId = Field(pattern=r"^claim-[0-9a-f]{24}$")
 BootId = Field(pattern=r"^boot-[0-9a-f]{16}$")
 Bytes = Annotated[int, Field(ge=0, lt=1 << 62)]
@@ -95,7 +98,7 @@ class Heartbeat(BaseModel):
     protocol: Count
     boot_id: str = BootId
     previous_boot_id: str | None = None
-    attempts: list[RunningAttempt] = Field(default_factory=list, max_length=256)
+    attempts: list[RunningAttempt] = Field(default_factory=list, max_length=MAX_ATTEMPTS)
     facts: HiveFacts | None = None
     sample: HiveSample | None = None
     artifacts: list[dict[str, Any]] | None = None
