@@ -29,6 +29,7 @@ WIDE_EXCEPT = {
     "cli/hive.py": "the hive process, for the log of the service that keeps it",
     "cli/main.py": "the command line: whatever happened becomes an exit code and a line",
     "hive/download/lifeline.py": "carries an error from its thread to the asking one, which raises it",
+    "hive/heartbeat.py": "the heartbeat: without one every job of the hive would be lost",
     "hive/runner.py": "one attempt of the hive: the job fails with a hint, the hive goes on",
     "hive/vendors/hub_client.py": "carries an error from its thread to the asking one, which raises it",
     "queen/reconciler.py": "the recorder process: one step that fails must not keep the others from mending",
