@@ -49,7 +49,7 @@ class Narration:
         self.recorded = 0
         self.recorded_at = time.monotonic()
         self._narrator = narrator
-        self._redactor = redactor
+        self.redactor = redactor
         self._lock = threading.Lock()
         self._progress_at = 0.0
         self._held: Progress | None = None
@@ -61,7 +61,7 @@ class Narration:
             return
         with self._lock:
             self._flush_progress()
-            event = self._redactor.deep(
+            event = self.redactor.deep(
                 as_event(said, job_id=self.job_id, attempt=self.attempt, seq=self.seq + 1, at=time.time())
             )
             line = self.spool.append(event)  # type: ignore[arg-type]

@@ -260,13 +260,27 @@ class Runner:
             except StopIteration as done:
                 return done.value or {}
 
-    def _report(self, attempt: Attempt, outcome: Outcome, **more: object) -> OutcomeReport:
-        return OutcomeReport(
-            claim_id=attempt.grant.claim_id,
-            artifact=self._workshop.artifact(attempt.grant),
-            outcome=outcome,
-            last_seq=attempt.narration.seq,
-            **more,
+    def _report(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        *,
+        result: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+        exclude: bool = False,
+    ) -> OutcomeReport:
+        """Masked like the narration: nothing that leaves the hive holds a secret."""
+        masked = attempt.narration.redactor.deep
+        return OutcomeReport.model_validate(
+            {
+                "claim_id": attempt.grant.claim_id,
+                "outcome": outcome,
+                "result": masked(result),
+                "error": masked(error),
+                "last_seq": attempt.narration.seq,
+                "artifact": self._workshop.artifact(attempt.grant),
+                "exclude": exclude,
+            }
         )
 
     def _forget(self, attempt: Attempt) -> None:

@@ -16,7 +16,7 @@ def job_view(job: Job) -> dict[str, Any]:
         "id": job.id,
         "operation": job.operation,
         "title": redact(operation.title(job.params)) if operation else job.operation,
-        "params": job.params,
+        "params": redact.deep(job.params),
         "target": job.target,
         "lane": job.lane,
         "pausable": bool(operation and operation.pausable),

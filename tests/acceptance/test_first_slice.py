@@ -213,3 +213,20 @@ def test_an_emptied_broker_loses_no_job_and_no_line(stack: Stack, files: FileSer
     assert_told_once(stack, job_id)
     stack.wait_state(later, "completed", within=60)
     assert_told_once(stack, later)
+
+
+def test_a_token_in_an_address_is_told_to_nobody(shared_stack: Stack, files: FileServer) -> None:
+    secret = "s3cr3t-t0ken-of-mine"
+    model, served = slow_model(files, "signed.gguf", 1 << 16, rate=None)
+
+    job = shared_stack.wait_state(
+        shared_stack.submit("model_download", model=f"{model}?token={secret}"), "completed"
+    )
+    failed = shared_stack.wait_state(
+        shared_stack.submit("model_download", model=f"{files.url('absent.gguf')}?token={secret}"), "failed"
+    )
+
+    assert secret in served.requests[0].path
+    told = [shared_stack.request("GET", f"/v1/jobs/{one['id']}/log").text for one in (job, failed)]
+    told += [str(shared_stack.narration(one["id"])) for one in (job, failed)]
+    assert secret not in str([job, failed, told])
