@@ -110,6 +110,7 @@ class OnlyOne:
 
     def release(self) -> None:
         if self._connection is not None:
+            self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
             self._connection.detach()
             self._connection.close()
             self._connection = None
