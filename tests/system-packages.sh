@@ -3,7 +3,7 @@
 # names it otherwise. Without them tests skip by name; under CI=true a missing one fails the run.
 set -euo pipefail
 
-declare -A package_of=([chromium]=chromium [nginx]=nginx [postgres]=postgresql)
+declare -A package_of=([chromium]=chromium [postgres]=postgresql)
 
 present() {
     command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
