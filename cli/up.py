@@ -15,6 +15,9 @@ from queen.supervisor import Process, Supervisor, port_open
 from shared.errors import RbeeError, SettingsError
 from shared.settings import variable
 
+HAND_BACK = 3.5
+"""Seconds that the queen waits, when all is stopped, for its hive to hand its jobs back."""
+
 
 @click.command("up")
 @click.option("--host", metavar="ADDRESS", help="Where the queen listens, RBEE_HOST.")
@@ -54,7 +57,15 @@ def up(settings: QueenSettings, *, without_hive: bool = False) -> int:
         entries = [entry for entry in procfile.read() if not (without_hive and entry.name == "hive")]
         processes = [
             *broker,
-            *(Process(entry.name, entry.argv, ready=ready.get(entry.name)) for entry in entries),
+            *(
+                Process(
+                    entry.name,
+                    entry.argv,
+                    ready=ready.get(entry.name),
+                    stop_seconds=HAND_BACK if entry.name == "hive" else Process.stop_seconds,
+                )
+                for entry in entries
+            ),
         ]
         supervisor = Supervisor(processes, settings.data_dir / "run")
         return supervisor.run(lambda: _greet(links))

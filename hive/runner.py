@@ -146,8 +146,9 @@ class Runner:
             threads = list(self._threads)
         for one in held:
             one.stop.set(Reason.SHUTDOWN)
+        deadline = time.monotonic() + within
         for thread in threads:
-            thread.join(timeout=within)
+            thread.join(timeout=max(deadline - time.monotonic(), 0.0))
         self._outbox.close()
 
     def _look(self, waiting: dict[Lane, int]) -> None:
