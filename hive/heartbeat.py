@@ -11,7 +11,7 @@ from hive.queen_client import QueenClient
 from hive.runner import Runner
 from hive.stop import Reason
 from shared.errors import RbeeError, Unavailable
-from shared.protocol import AttemptRef, Heartbeat, HeartbeatAnswer, HiveFacts, HiveSample
+from shared.protocol import MAX_CHANGES, AttemptRef, Heartbeat, HeartbeatAnswer, HiveFacts, HiveSample
 from shared.timing import HEARTBEAT, HEARTBEAT_JITTER, PROTOCOL
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,11 @@ log = logging.getLogger(__name__)
 FACTS_EVERY = 60
 """Beats between two full looks at the machine."""
 REFUSED = frozenset({"identity_in_use", "removed", "unauthorized"})
+
+
+Items = list[dict[str, Any]]
+Inventory = dict[tuple[str, str], dict[str, Any]]
+"""Items by kind and id."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Heart:
         self._beats = 0
         self._sent_facts: HiveFacts | None = None
         self._sent_version: int | None = None
+        self._told: Inventory = {}
 
     def start(self) -> None:
         self._thread.start()
@@ -92,7 +98,8 @@ class Heart:
         look = not self._known or self._beats % FACTS_EVERY == 0
         facts = self._machine.facts() if look else None
         news = facts if facts is not None and not _same(facts, self._sent_facts) else None
-        inventory = self._machine.artifacts() if not self._known or version != self._sent_version else None
+        inventory = self._inventory() if not self._known or version != self._sent_version else self._told
+        whole, changes = self._news(inventory)
         answer = self._queen.heartbeat(
             Heartbeat(
                 protocol=PROTOCOL,
@@ -102,14 +109,30 @@ class Heart:
                 attempts=self._runner.attempts(),
                 facts=news,
                 sample=None if news else self._machine.sample(),
-                artifacts=inventory,
+                artifacts=whole,
+                changes=changes,
             )
         )
         self._known = not answer.facts_wanted
         self._beats += 1
         self._sent_facts = facts or self._sent_facts
         self._sent_version = version
+        self._told = inventory
         return answer
+
+    def _inventory(self) -> Inventory:
+        return {(item["kind"], item["id"]): item for item in self._machine.artifacts()}
+
+    def _news(self, inventory: Inventory) -> tuple[Items | None, Items]:
+        """The whole inventory, or what changed in it since the queen last heard."""
+        if not self._known:
+            return list(inventory.values()), []
+        changes = [item for key, item in inventory.items() if self._told.get(key) != item]
+        changes += [
+            {"kind": kind, "id": name, "status": "gone"}
+            for kind, name in self._told.keys() - inventory.keys()
+        ]
+        return (list(inventory.values()), []) if len(changes) > MAX_CHANGES else (None, changes)
 
     def _obey(self, answer: HeartbeatAnswer) -> None:
         self._stop_all(answer.lost, Reason.LOST)

@@ -134,6 +134,8 @@ def _inventory(tx: Transaction, hive: Hive, heartbeat: Heartbeat) -> bool:
     """Takes over what the beat brought; True when pages should look again."""
     if heartbeat.artifacts is not None:
         artifacts.replace(tx, hive.id, heartbeat.artifacts)
+    for item in heartbeat.changes:
+        artifacts.take(tx, hive.id, item)
     if heartbeat.facts is not None:
         hive.facts = heartbeat.facts.model_dump(mode="json")
     elif heartbeat.sample is not None and hive.facts:
@@ -148,7 +150,7 @@ def _inventory(tx: Transaction, hive: Hive, heartbeat: Heartbeat) -> bool:
             "disk_free": sample.disk_free,
             "devices": devices,
         }
-    return heartbeat.artifacts is not None or heartbeat.facts is not None
+    return heartbeat.artifacts is not None or bool(heartbeat.changes) or heartbeat.facts is not None
 
 
 def _renew(tx: Transaction, hive: Hive, heartbeat: Heartbeat, now: float) -> HeartbeatAnswer:

@@ -11,6 +11,9 @@ from shared.states import Outcome
 MAX_ATTEMPTS = 1024
 """Attempts of one heartbeat: those that run, and ended ones whose last lines are not known to be recorded."""
 
+MAX_CHANGES = 256
+"""Changed inventory items of one heartbeat; more of them are told as the whole inventory."""
+
 ClaimId = Field(pattern=r"^claim-[0-9a-f]{24}$")
 BootId = Field(pattern=r"^boot-[0-9a-f]{16}$")
 Bytes = Annotated[int, Field(ge=0, lt=1 << 62)]
@@ -102,6 +105,9 @@ class Heartbeat(BaseModel):
     facts: HiveFacts | None = None
     sample: HiveSample | None = None
     artifacts: list[dict[str, Any]] | None = None
+    """The whole inventory: on the first beat, and when very much of it changed."""
+    changes: list[dict[str, Any]] = Field(default_factory=list, max_length=MAX_CHANGES)
+    """Items that changed since the last beat; what is gone has the status `gone`."""
     first: bool = False
 
 
