@@ -20,7 +20,3 @@ class Lanes:
     def give_back(self, lane: Lane, places: int = 1) -> None:
         with self._lock:
             self._free[lane] += places
-
-    def has_room(self, lane: Lane) -> bool:
-        with self._lock:
-            return self._free[lane] > 0

@@ -38,13 +38,14 @@ class Outbox:
 
         Answers with the jobs that were granted in the same breath.
         """
-        path = self._write(due)
+        path = self._keep(due)
         wait = FIRST_WAIT
         while (granted := self._try(due)) is None:
             if self._closing.wait(wait):
                 return []
             wait = min(wait * 2, LONGEST_WAIT)
-        path.unlink(missing_ok=True)
+        if path is not None:
+            path.unlink(missing_ok=True)
         return granted
 
     def left_over(self) -> list[Due]:
@@ -65,6 +66,14 @@ class Outbox:
         except RbeeError as error:
             log.info("action=outcome_refused job=%s code=%s", due.job_id, error.code)
             return []
+
+    def _keep(self, due: Due) -> Path | None:
+        """None where the disk takes no more: then the outcome lives as long as this process, which repeats it all the same."""
+        try:
+            return self._write(due)
+        except OSError as error:
+            log.warning("action=keep_outcome job=%s error=%s", due.job_id, error.strerror)
+            return None
 
     def _write(self, due: Due) -> Path:
         path = self._folder / f"{due.job_id}.{due.attempt}.json"

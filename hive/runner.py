@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from hive.lanes import Lanes
 from hive.narrator import Narration, Narrator
@@ -18,6 +18,7 @@ from hive.outbox import Due, Outbox
 from hive.queen_client import QueenClient
 from hive.release import ReleaseJob
 from hive.stop import Reason, Stop, Stopped
+from hive.workshop import Performs
 from shared.errors import JobFailed, RbeeError, Unavailable
 from shared.ids import new_claim_id
 from shared.narration import Line
@@ -27,14 +28,6 @@ from shared.redaction import Redactor
 from shared.states import Outcome
 
 log = logging.getLogger(__name__)
-
-
-class Performs(Protocol):
-    """Makes the domain function's generator for a grant, and says what it made of the artifact; see `hive/workshop.py`."""
-
-    def perform(self, grant: Grant, stop: Stop) -> Narrated: ...
-
-    def artifact(self, grant: Grant) -> dict[str, Any] | None: ...
 
 
 UNTOLD = 64
@@ -211,8 +204,18 @@ class Runner:
         attempt = Attempt(grant, narration)
         with self._lock:
             self._attempts[grant.job_id, grant.attempt] = attempt
+        try:
+            return self._work_on(attempt, following)
+        finally:
+            if (
+                attempt.running
+            ):  # lost to somebody else, or a fault nobody foresaw: its lease must not be renewed for ever
+                self._forget(attempt)
+
+    def _work_on(self, attempt: Attempt, following: ClaimRequest) -> list[Grant]:
         if self._ending.is_set():
             attempt.stop.set(Reason.SHUTDOWN)
+        grant, narration = attempt.grant, attempt.narration
         report = self._carry_out(attempt)
         if report is None:
             self._forget(attempt)

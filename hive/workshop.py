@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hive.catalog import ModelCatalog
 from hive.operations import OPERATIONS, Narrated, Work
@@ -18,6 +18,14 @@ from shared.protocol import Grant, PlanReport
 
 AGAIN = 2.0
 """Seconds between two tries to store a plan at a queen that does not answer."""
+
+
+class Performs(Protocol):
+    """What a runner needs of it: a domain function's generator for a grant, and what became of the artifact."""
+
+    def perform(self, grant: Grant, stop: Stop) -> Narrated: ...
+
+    def artifact(self, grant: Grant) -> dict[str, Any] | None: ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import IO
 
 from redis import RedisError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from queen import joining
 from queen.broker_server import broker_url
@@ -147,6 +147,9 @@ def main() -> int:
         except SteppedDown as error:
             log.error("action=step_down reason=%s", error)
             return 1
+        finally:
+            with suppress(DBAPIError):
+                lock.release()
     return 0
 
 

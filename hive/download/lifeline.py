@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -100,12 +100,3 @@ def hang_up(sock: socket.socket) -> None:
     """
     with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-def drained(queue: "SimpleQueue[Result]") -> list[Result]:
-    """What lies in the queue now."""
-    found: list[Result] = []
-    with suppress(Empty):
-        while True:
-            found.append(queue.get_nowait())
-    return found

@@ -1,7 +1,9 @@
 """Faults of hives and of the broker, and wishes that meet them: the job ends once, in the right state."""
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -140,7 +142,6 @@ def test_a_killed_web_process_and_recorder_together_lose_nothing(stack: Stack, f
 
 def test_a_second_process_with_the_same_identity_is_refused(stack: Stack, tmp_path: Path) -> None:
     import shutil
-    import subprocess
 
     from tests.stack import RBEE, ROOT
 
@@ -178,8 +179,6 @@ def test_removing_a_hive_fails_its_jobs_with_that_reason(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small file system of its own needs root")
 def test_a_full_disk_fails_one_job_and_no_other(stack: Stack, files: FileServer, tmp_path: Path) -> None:
-    import subprocess
-
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(small)], check=True)
@@ -197,6 +196,35 @@ def test_a_full_disk_fails_one_job_and_no_other(stack: Stack, files: FileServer,
         assert failed["error"]["code"] == "disk_full"
         assert completed["state"] == "completed"
         assert served.sent < 128 << 20
+        stack.hives.pop().end()
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system of its own needs root")
+def test_a_disk_that_somebody_else_fills_ends_the_job_and_its_story(
+    stack: Stack, files: FileServer, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", str(small)], check=True)
+    try:
+        second = stack.add_hive(small / "data", "small")
+        model, served = slow_model(files, "m.gguf", 24 << 20)
+        job_id = stack.submit("model_download", {"hive": second}, model=model)
+        wait_for(lambda: has_bytes(stack, job_id, 4 << 20), "the download runs")
+
+        with (small / "somebody-elses").open("wb") as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1 << 16))
+                filler.flush()
+        served.rate = None
+        job = stack.wait_state(job_id, "completed", "failed", within=30)
+
+        assert job["attempt"] == 1
+        if job["state"] == "failed":
+            assert job["error"]["code"] in {"disk_full", "internal"}
+        assert_told_once(stack, job_id)
         stack.hives.pop().end()
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)

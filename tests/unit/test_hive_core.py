@@ -253,3 +253,58 @@ def test_a_refused_identity_is_told_once(queen: FakeQueen, runner: Runner, code:
     heart.stop()
 
     assert told == ["It is somebody else's."]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_does_not_silence_an_attempt() -> None:
+    spool = Spool(Path("/dev/full"))
+
+    for seq in (1, 2, 3):
+        spool.append({"seq": seq})
+    spool.sync()
+
+    assert list(spool.after(0)) == ['{"seq":1}', '{"seq":2}', '{"seq":3}']
+    assert list(spool.after(2)) == ['{"seq":3}']
+    spool.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_lines_from_before_and_after_the_disk_was_full_are_told_in_order(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "s.jsonl")
+    spool.append({"seq": 1})
+    kept, spool._file = spool._file, Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
+    spool.append({"seq": 2})
+    spool.close()
+    spool._file = kept
+    spool.append({"seq": 3})
+
+    assert list(spool.after(0)) == ['{"seq":1}', '{"seq":2}', '{"seq":3}']
+    assert list(spool.after(1)) == ['{"seq":2}', '{"seq":3}']
+    spool.close()
+
+
+def test_an_outcome_is_told_even_where_it_cannot_be_kept(queen: FakeQueen, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "gone", queen)  # type: ignore[arg-type]
+    (tmp_path / "gone").rmdir()
+    queen.trouble = [Unavailable("down")]
+
+    outbox.deliver(Due("job-1", 1, report()))
+
+    assert len(queen.reports) == 1
+
+
+def test_an_attempt_that_a_fault_ended_is_not_renewed_for_ever(queen: FakeQueen, runner: Runner) -> None:
+    queen.waiting = [grant(0)]
+    queen.trouble = []
+    fault = OSError("unforeseen")
+
+    def fail(*_: object) -> list[Grant]:
+        raise fault
+
+    queen.finish = fail  # type: ignore[method-assign]
+
+    with pytest.raises(OSError, match="unforeseen"):
+        runner.ring("model_verify", grant(0).job_id, 1)
+
+    assert runner.attempts() == []
+    assert runner._lanes.take(Lane.OTHER, 4) == 4
