@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hive.failure import explained, last_line
 from hive.lanes import Lanes
 from hive.narrator import Narration, Narrator
 from hive.operations import Narrated
@@ -19,7 +20,7 @@ from hive.queen_client import QueenClient
 from hive.release import ReleaseJob
 from hive.stop import Reason, Stop, Stopped
 from hive.workshop import Performs
-from shared.errors import JobFailed, RbeeError, Unavailable
+from shared.errors import RbeeError, Unavailable
 from shared.ids import new_claim_id
 from shared.narration import Line
 from shared.operations import OPERATIONS, Lane
@@ -246,15 +247,13 @@ class Runner:
             narration.say(Line(release.message))
             return self._report(attempt, Outcome.RELEASED, error=release.as_dict(), exclude=True)
         except RbeeError as error:
-            narration.say(Line(_last_line(error)))
+            narration.say(Line(last_line(error)))
             return self._report(attempt, Outcome.FAILED, error=error.as_dict())
-        except Exception:
+        except Exception as error:
             log.exception("action=work job=%s", grant.job_id)
-            unknown = JobFailed(
-                "The hive met an error it does not know.", code="internal", hint="The hive's log says more."
-            )
-            narration.say(Line(_last_line(unknown)))
-            return self._report(attempt, Outcome.FAILED, error=unknown.as_dict())
+            failure = explained(error)
+            narration.say(Line(last_line(failure)))
+            return self._report(attempt, Outcome.FAILED, error=failure.as_dict())
 
     @staticmethod
     def _drive(work: Narrated, narration: Narration) -> dict:  # type: ignore[type-arg]
@@ -291,7 +290,3 @@ class Runner:
         with self._lock:
             self._attempts.pop((attempt.grant.job_id, attempt.grant.attempt), None)
         attempt.narration.spool.remove()
-
-
-def _last_line(error: RbeeError) -> str:
-    return f"{error.message} {error.hint}" if error.hint else error.message
